@@ -1,0 +1,58 @@
+"""The main job: scikit-learn's handwritten digits, minutes on two CPU cores.
+
+    joslim run --config=configs/digits.py --workdir=runs/digits
+
+Any field can be given on the command line: `--config.train.epochs=2`.
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config():
+    """The recipe: 68 widths in the history, 1,360 optimizer steps."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+
+    # Every other field of `data` is an option of its loader: the digits have none.
+    config.data = ml_collections.ConfigDict({"name": "digits"})
+
+    # Input shape and classes are those of the data.
+    config.model = ml_collections.ConfigDict({"name": "digits_cnn", "options": {}})
+
+    config.slim = ml_collections.ConfigDict()
+    config.slim.min_width = 0.25
+    config.slim.divisor = 1
+    config.slim.choices = config_dict.placeholder(int)  # Legal widths a group; None: all.
+    config.slim.skip = ()
+
+    config.method = ml_collections.ConfigDict()
+    config.method.name = "joslim"  # Or "uniform", "random", "fixed".
+    # The history ends with num_sampled * steps / tau widths, the prior points among them.
+    config.method.tau = 40
+    config.method.num_sampled = 2
+    config.method.prior_points = 20
+    config.method.targets = "uniform"
+    config.method.lengthscales = "one"
+    config.method.multipliers = (1.0, 0.75, 0.5, 0.25)  # For "fixed" only.
+    config.method.calibration_size = 360  # Validation images that re-evaluate the history.
+
+    config.train = ml_collections.ConfigDict()
+    config.train.epochs = 85
+    config.train.batch_size = 64
+    config.train.learning_rate = 0.1
+    config.train.warmup_epochs = 2
+    config.train.schedule = "linear"
+    config.train.momentum = 0.9
+    config.train.nesterov = True
+    config.train.weight_decay = 1e-4
+    config.train.steps_per_execution = 1
+    # A digit fills its 8x8 pixels: one pixel of shift, and a mirrored digit is none.
+    config.train.augment = ml_collections.ConfigDict({"padding": 1, "flip": False})
+
+    config.checkpoint = ml_collections.ConfigDict({"every_steps": 160})
+    # BatchNorm statistics of each point: 16 batches of 64 are the training images once.
+    config.calibration = ml_collections.ConfigDict({"batches": 16, "batch_size": 64})
+    config.export = ml_collections.ConfigDict({"formats": ("fp32", "fp16")})
+    config.profile = ml_collections.ConfigDict({"processes": 5, "runs": 50, "threads": 1})
+    return config

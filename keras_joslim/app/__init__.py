@@ -1,0 +1,1 @@
+"""The absl application `joslim`."""

@@ -1,0 +1,178 @@
+"""The command `joslim`: flags, steps, and errors as one clear line.
+
+joslim run     --config=configs/digits.py --workdir=runs/digits   all steps
+joslim train   --config=... --workdir=...   weights and widths, then the front
+joslim export  --workdir=... [--formats=fp32,fp16]
+joslim profile --workdir=... [--processes=5]
+joslim plot    --workdir=...
+"""
+
+import importlib.util
+import os
+import pathlib
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+STEPS = ("run", "train", "export", "profile", "plot")
+
+FLAGS = flags.FlagValues()
+config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Recipe: a file whose get_config() gives a ConfigDict. A field is overridden by "
+    "--config.train.epochs=2.",
+    flag_values=FLAGS,
+)
+flags.DEFINE_string("workdir", None, "Directory of the run.", flag_values=FLAGS)
+flags.DEFINE_list("formats", None, "Number formats: fp32, fp16.", flag_values=FLAGS)
+flags.DEFINE_enum("device", "host", ["host"], "Where to profile.", flag_values=FLAGS)
+flags.DEFINE_integer("processes", None, "Fresh processes a file.", 1, flag_values=FLAGS)
+flags.DEFINE_integer("runs", None, "Timed runs a process, at least.", 1, flag_values=FLAGS)
+flags.DEFINE_integer("threads", None, "Threads of an inference.", 1, flag_values=FLAGS)
+flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=FLAGS)
+
+
+class UsageError(ValueError):
+    """The command line cannot be understood."""
+
+
+def run():
+    """Entry point of the command: exits 0, or 2 after one line on what is wrong."""
+    try:
+        main(sys.argv)
+    except KeyboardInterrupt:
+        sys.exit("joslim: interrupted; the same command goes on from the last checkpoint")
+    except (ValueError, ArithmeticError, OSError, RuntimeError) as error:
+        if os.environ.get("JOSLIM_TRACEBACK"):
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"joslim: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+def main(argv):
+    """Runs one command.
+
+    Args:
+        argv: the command line, program name first.
+
+    Raises:
+        UsageError: an unknown command or flag, or one that is missing.
+        ValueError: what the steps raise.
+    """
+    step, config, workdir_path = _parsed(argv)
+    if step is None:
+        return
+    # Imported once the command line is known to be good: TensorFlow takes seconds.
+    from keras_joslim.app.workdir import Workdir
+
+    workdir = Workdir(workdir_path)
+    if step in ("run", "train"):
+        config = workdir.config() if config is None else config
+        from keras_joslim.app.train import train
+
+        front = train(workdir, config)
+        print(f"History: {len(front.history)} networks; front: {len(front)} points.")
+    if step in ("run", "export"):
+        from keras_joslim.app.export import export
+
+        export(workdir, FLAGS.formats)
+    if step in ("run", "profile"):
+        from keras_joslim.app.profile import profile
+
+        formats = FLAGS.formats or ("fp32",)
+        keys = ("processes", "runs", "threads")
+        profile(workdir, formats, **{key: FLAGS[key].value for key in keys})
+    if step in ("run", "plot"):
+        from keras_joslim.app.report import write_report
+
+        write_report(workdir)
+    _say_results(workdir)
+
+
+def _say_results(workdir):
+    from keras_joslim.app.table import table
+
+    front = workdir.front()
+    print(table(front))
+    print("+- is the bootstrap standard error of the validation loss over its images.")
+    print(f"front:  {workdir.front_file}")
+    print(f"models: {workdir.models}{os.sep}")
+    if workdir.report_file.exists():
+        print(f"plot:   {workdir.report_file}")
+
+
+def _parsed(argv):
+    """The step, the config (or `None`) and the workdir; (None, None, None) after help."""
+    try:
+        rest = FLAGS(_with_packaged_recipe(argv))
+        config = FLAGS.config
+    except (flags.Error, AttributeError, KeyError, TypeError, OSError, ImportError) as error:
+        raise UsageError(f"{_text(error)} (`joslim --help` lists the flags)") from None
+    if FLAGS.help or len(rest) == 1:
+        print(__doc__.strip())
+        print(FLAGS.main_module_help() or FLAGS.get_help())
+        return None, None, None
+    if len(rest) > 2 or rest[1] not in STEPS:
+        raise UsageError(
+            f"Expected one command of {', '.join(STEPS)}. Received: {' '.join(rest[1:])!r}"
+        )
+    step = rest[1]
+    if not FLAGS.workdir:
+        raise UsageError(f"`joslim {step}` needs --workdir=DIRECTORY")
+    if step == "run" and config is None:
+        raise UsageError("`joslim run` needs --config=FILE, such as --config=configs/digits.py")
+    return step, None if config is None else _plain(config.to_dict()), FLAGS.workdir
+
+
+def _text(error):
+    return error.args[0] if error.args else type(error).__name__
+
+
+def _plain(value):
+    """A config as JSON would give it back: tuples as lists."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+def _with_packaged_recipe(argv):
+    """`--config=configs/x.py` means the recipe inside the package where no such file is."""
+    result = []
+    for i, argument in enumerate(argv):
+        flag, equals, value = argument.partition("=")
+        before = argv[i - 1] if i else ""
+        if flag in ("--config", "-config") and equals:
+            argument = f"{flag}={_recipe_path(value)}"
+        elif before in ("--config", "-config"):
+            argument = _recipe_path(argument)
+        result.append(argument)
+    return result
+
+
+def _recipe_path(value):
+    path, colon, options = value.partition(":")
+    if pathlib.Path(path).exists():
+        return value
+    spec = importlib.util.find_spec("keras_joslim.configs")
+    name = pathlib.Path(path).name
+    places = list(spec.submodule_search_locations) if spec else []
+    for folder in places:
+        for candidate in (name, f"{name}.py"):
+            if (pathlib.Path(folder) / candidate).is_file():
+                return f"{pathlib.Path(folder) / candidate}{colon}{options}"
+    raise UsageError(
+        f"There is no recipe {path!r}: no such file, and no recipe of that name in the package. "
+        "Recipes: "
+        + ", ".join(
+            sorted(
+                p.stem for f in places for p in pathlib.Path(f).glob("*.py") if p.stem != "__init__"
+            )
+        )
+    )
+
+
+if __name__ == "__main__":
+    run()

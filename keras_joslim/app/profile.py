@@ -1,0 +1,58 @@
+"""`joslim profile`: latency and peak memory of every file, on this machine."""
+
+from tqdm import tqdm
+
+from keras_joslim import atomic
+
+
+def profile(workdir, formats=("fp32",), say=print, **settings):
+    """Measures the exported files of a run in fresh processes.
+
+    Args:
+        workdir: `Workdir` with an exported front.
+        formats: number formats to measure.
+        say: where progress is told.
+        **settings: `processes`, `runs`, `threads` in the place of the config's.
+
+    Returns:
+        The front, with `latency["host"]` filled in; `profiles/host.json` holds all
+        that was measured.
+
+    Raises:
+        ValueError: nothing is exported yet.
+        tflite.ProfileError: a measuring process failed.
+    """
+    from keras_joslim import tflite
+
+    front = workdir.front()
+    config = workdir.config()["profile"]
+    settings = {key: settings.get(key) or config[key] for key in ("processes", "runs", "threads")}
+    files = {}
+    for point in front:
+        for name in formats:
+            if name not in point.files:
+                raise ValueError(
+                    f"Point {point.name} has no {name} file. Make it with `joslim export "
+                    f"--workdir={workdir.path} --formats={name}`."
+                )
+            files[point.name, name] = workdir.path / point.files[name]
+    say(f"Profiling {len(files)} files in {settings['processes']} processes each.")
+    with tqdm(total=len(files) * settings["processes"], desc="profiling", leave=False) as bar:
+        measured = tflite.profile(files, on_progress=lambda *_: bar.update(), **settings)
+    results = {key: latency.to_dict() for key, latency in measured.items()}
+    warnings = sorted({latency.warning for latency in measured.values() if latency.warning})
+    for warning in warnings:
+        say(f"Doubtful: {warning}")
+
+    def with_latency(point):
+        host = dict(point.latency.get("host", {}))
+        host.update({name: results[point.name, name] for name in formats})
+        return point.replace(latency={**point.latency, "host": host})
+
+    front = front.with_points(map(with_latency, front.points))
+    front.save(workdir.front_file)
+    atomic.write_json(
+        workdir.profiles / "host.json",
+        [{"point": p, "format": f, **values} for (p, f), values in results.items()],
+    )
+    return front

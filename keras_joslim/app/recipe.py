@@ -1,0 +1,133 @@
+"""A recipe's config becomes data, a slimmable model, a schedule and a stream of batches."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_joslim import datasets, models
+from keras_joslim.make_slimmable import make_slimmable
+from keras_joslim.schedules import (
+    FixedWidths,
+    Joslim,
+    RandomWidths,
+    UniformWidths,
+    WarmupLinearDecay,
+)
+
+
+@dataclasses.dataclass
+class Recipe:
+    """All that a run is made of.
+
+    Attributes:
+        config: the nested dict of the config file, flags applied.
+        data: `datasets.Dataset`.
+        model: the compiled `SlimmableModel`, at its initial weights.
+        schedule: the method's schedule.
+        stream: training batches as a function of the step.
+    """
+
+    config: dict
+    data: datasets.Dataset
+    model: keras.Model
+    schedule: keras.callbacks.Callback
+    stream: datasets.Stream
+
+    @property
+    def epochs(self):
+        return self.config["train"]["epochs"]
+
+    @property
+    def steps(self):
+        """Optimizer steps of the whole run."""
+        return self.epochs * self.stream.steps_per_epoch
+
+    def calibration_batches(self):
+        """Batches of training images, not augmented, for BatchNorm calibration."""
+        size, count = (self.config["calibration"][k] for k in ("batch_size", "batches"))
+        images = self.data.train.images[: size * count]
+        return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def make_recipe(config):
+    """Builds a `Recipe` of a config dict.
+
+    Raises:
+        ValueError: a field that is missing or out of range, by name.
+    """
+    try:
+        return _make(config)
+    except KeyError as error:
+        raise ValueError(
+            f"The config lacks the field {error.args[0]!r}. See the files in configs/."
+        ) from None
+
+
+def _make(config):
+    keras.utils.set_random_seed(config["seed"])
+    data = datasets.load(**config["data"])
+    train = config["train"]
+    padding, flip = train["augment"]["padding"], train["augment"]["flip"]
+    augment = datasets.crop_and_flip(padding, flip) if padding or flip else None
+    stream = datasets.Stream(
+        data.train.images, data.train.labels, train["batch_size"], config["seed"], augment
+    )
+    network = models.build(
+        config["model"]["name"],
+        input_shape=data.image_shape,
+        classes=data.num_classes,
+        **config["model"]["options"],
+    )
+    slim = make_slimmable(network, **config["slim"])
+    steps = train["epochs"] * stream.steps_per_epoch
+    slim.compile(
+        keras.optimizers.SGD(
+            _learning_rate(train, steps, stream.steps_per_epoch),
+            momentum=train["momentum"],
+            nesterov=train["nesterov"],
+        ),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        weight_decay=train["weight_decay"],
+        steps_per_execution=train["steps_per_execution"],
+    )
+    return Recipe(config, data, slim, _schedule(config, data), stream)
+
+
+def _learning_rate(train, steps, steps_per_epoch):
+    if train["schedule"] == "linear":
+        warmup = int(train["warmup_epochs"] * steps_per_epoch)
+        return WarmupLinearDecay(train["learning_rate"], steps, warmup)
+    if train["schedule"] == "constant":
+        return train["learning_rate"]
+    raise ValueError(
+        f"train.schedule is 'linear' or 'constant'. Received: train.schedule={train['schedule']!r}"
+    )
+
+
+def _schedule(config, data):
+    method, seed = config["method"], config["seed"]
+    name = method["name"]
+    if name == "joslim":
+        size = min(method["calibration_size"], len(data.validation))
+        rng = np.random.default_rng(seed)
+        chosen = np.sort(rng.choice(len(data.validation), size, replace=False))
+        return Joslim(
+            (data.validation.images[chosen], data.validation.labels[chosen]),
+            tau=method["tau"],
+            num_sampled=method["num_sampled"],
+            seed=seed,
+            prior_points=method["prior_points"],
+            targets=method["targets"],
+            lengthscales=method["lengthscales"],
+        )
+    if name == "uniform":
+        return UniformWidths(method["num_sampled"], seed)
+    if name == "random":
+        return RandomWidths(method["num_sampled"], seed)
+    if name == "fixed":
+        return FixedWidths(method["multipliers"])
+    raise ValueError(
+        f"method.name is 'joslim', 'uniform', 'random' or 'fixed'. Received: method.name={name!r}"
+    )

@@ -1,0 +1,81 @@
+"""BatchNorm calibration: the moving statistics of an extracted sub-network."""
+
+import keras
+import numpy as np
+
+from keras_joslim.graph.walk import functional_graph, layers_in_order, run
+
+
+def calibrate_batch_norm(model, batches):
+    """Sets BatchNormalization's moving statistics to the exact mean over some batches.
+
+    A narrow sub-network has other statistics than the full one (Yu and Huang,
+    ICCV 2019, section 3.5). Every batch runs with BatchNormalization on its own
+    statistics, everything else (dropout) in inference; the moving mean and
+    variance become the averages over the batches, weighted by their sizes.
+
+    Args:
+        model: an extracted sub-network, or any functional model. It is changed.
+        batches: iterable of input batches (`x` alone, as the model takes it), of
+            training images with evaluation preprocessing.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ValueError: no batch, or statistics that are not finite.
+
+    Example:
+
+    >>> sub = extract(slim, widths)
+    >>> calibrate_batch_norm(sub, [images[:256], images[256:512]])
+    """
+    norms = [
+        layer
+        for layer in layers_in_order(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    if not norms:
+        return model
+    graph = functional_graph(model)
+    saved = [(norm.momentum, norm.trainable) for norm in norms]
+    # Images that went into each layer's mean: a shared layer takes in every batch twice.
+    seen = dict.fromkeys(map(id, norms), 0)
+    count = 0
+
+    def visit(node, inputs, args, kwargs):
+        operation = node.operation
+        if isinstance(operation, keras.layers.BatchNormalization):
+            kwargs = {**kwargs, "training": True}
+            # A moving average with this momentum is the running mean of all images.
+            before, seen[id(operation)] = seen[id(operation)], seen[id(operation)] + count
+            operation.momentum = before / seen[id(operation)]
+        elif getattr(operation, "_call_has_training_arg", False):
+            kwargs = {**kwargs, "training": False}
+        return operation(*args, **kwargs)
+
+    try:
+        for norm in norms:
+            norm.trainable = True
+        for batch in batches:
+            flat = [keras.ops.convert_to_tensor(x) for x in keras.tree.flatten(batch)]
+            count = int(flat[0].shape[0])
+            if not count:
+                continue
+            run(graph, _cast(flat, graph.inputs), visit)
+    finally:
+        for norm, (momentum, trainable) in zip(norms, saved, strict=True):
+            norm.momentum, norm.trainable = momentum, trainable
+    if not any(seen.values()):
+        raise ValueError("BatchNorm calibration needs at least one batch of images. Received none.")
+    for norm in norms:
+        if not all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in norm.weights):
+            raise ValueError(
+                f"The statistics of BatchNormalization layer {norm.name!r} are not finite after "
+                "calibration: look for NaN in the images or the weights."
+            )
+    return model
+
+
+def _cast(values, tensors):
+    return [keras.ops.cast(v, t.dtype) for v, t in zip(values, tensors, strict=True)]

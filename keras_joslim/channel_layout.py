@@ -1,0 +1,265 @@
+"""Channel layouts: what the channels of a tensor are made of.
+
+A layout is an ordered list of segments. A segment belongs to one channel group
+and keeps its first channels when the group is narrowed, or belongs to none and
+stays whole. Blocks of segments may repeat (Flatten lays the channels of every
+pixel side by side). Everything that slices per-channel parameters, counts
+costs, or extracts a sub-network reads the same layout.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Consecutive channels of one channel group.
+
+    Attributes:
+        group: index of the group in the width vector; `None` is never narrowed.
+        size: channels at full width.
+        unit: channels for one unit of the group's width (a depthwise
+            convolution's `depth_multiplier`).
+    """
+
+    group: int | None
+    size: int
+    unit: int = 1
+
+    def width(self, widths):
+        """Active channels at `widths`: an int, an array or a scalar tensor."""
+        if self.group is None:
+            return self.size
+        width = widths[..., self.group]
+        return width if self.unit == 1 else width * self.unit
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Segments side by side, the whole `repeat` times over."""
+
+    segments: tuple
+    repeat: int = 1
+
+    @property
+    def period(self):
+        """Channels of one repetition at full width."""
+        return sum(segment.size for segment in self.segments)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelLayout:
+    """The channels of a tensor: blocks of segments, in order.
+
+    Example:
+
+    >>> layout = ChannelLayout.of_group(0, 8) + ChannelLayout.fixed(3)
+    >>> layout.size, layout.width(np.array([5]))
+    (11, 8)
+    >>> layout.indices(np.array([5]))
+    array([ 0,  1,  2,  3,  4,  8,  9, 10])
+    """
+
+    blocks: tuple
+
+    # -- making --------------------------------------------------------------
+
+    @classmethod
+    def fixed(cls, size):
+        """Channels that are never narrowed."""
+        return cls((Block((Segment(None, int(size)),)),))
+
+    @classmethod
+    def of_group(cls, group, size, unit=1):
+        """All channels of one group."""
+        return cls((Block((Segment(group, int(size), unit),)),))
+
+    def __add__(self, other):
+        """The layout of a concatenation."""
+        return ChannelLayout(self.blocks + other.blocks).simplified()
+
+    def repeated(self, times):
+        """The layout `times` over, as Flatten makes it of `times` pixels."""
+        if times == 1:
+            return self
+        if len(self.blocks) == 1:
+            block = self.blocks[0]
+            return ChannelLayout((Block(block.segments, block.repeat * times),)).simplified()
+        segments = tuple(s for block in self.blocks for s in block.segments * block.repeat)
+        return ChannelLayout((Block(segments, times),)).simplified()
+
+    def scaled(self, factor):
+        """Each channel replaced by `factor` channels in its place."""
+        return self.map_segments(lambda s: Segment(s.group, s.size * factor, s.unit * factor))
+
+    def map_segments(self, function):
+        """The layout with `function(segment)` in place of every segment."""
+        return ChannelLayout(
+            tuple(Block(tuple(map(function, b.segments)), b.repeat) for b in self.blocks)
+        ).simplified()
+
+    def simplified(self):
+        """Equal layouts get one spelling: neighbouring fixed channels are joined."""
+        blocks = []
+        for block in self.blocks:
+            segments = []
+            for segment in block.segments:
+                if segment.group is None:
+                    segment = Segment(None, segment.size)
+                    if segments and segments[-1].group is None:
+                        segment = Segment(None, segments.pop().size + segment.size)
+                segments.append(segment)
+            if all(s.group is None for s in segments):
+                block = Block((Segment(None, block.period * block.repeat),))
+                last = blocks[-1] if blocks else None
+                if last and last.segments[0].group is None and len(last.segments) == 1:
+                    blocks.pop()
+                    block = Block((Segment(None, last.period + block.period),))
+            else:
+                block = Block(tuple(segments), block.repeat)
+            blocks.append(block)
+        return ChannelLayout(tuple(blocks))
+
+    # -- facts ---------------------------------------------------------------
+
+    @functools.cached_property
+    def size(self):
+        """Channels at full width."""
+        return sum(block.period * block.repeat for block in self.blocks)
+
+    @property
+    def is_fixed(self):
+        """Whether no width changes it."""
+        return all(s.group is None for s in self.segments)
+
+    @property
+    def segments(self):
+        """The segments of all blocks, repetitions aside."""
+        return tuple(s for block in self.blocks for s in block.segments)
+
+    @property
+    def groups(self):
+        """Indices of the groups in it, in order, each once."""
+        return tuple(dict.fromkeys(s.group for s in self.segments if s.group is not None))
+
+    @property
+    def single_group(self):
+        """The group of which this is one plain segment, else `None`."""
+        if len(self.blocks) == 1 and self.blocks[0].repeat == 1 and len(self.segments) == 1:
+            segment = self.segments[0]
+            return segment.group if segment.unit == 1 else None
+        return None
+
+    def width(self, widths):
+        """Active channels at `widths` `(..., groups)`: an int if no group is in it."""
+        total = 0
+        for block in self.blocks:
+            active = sum((s.width(widths) for s in block.segments), start=0)
+            total = total + (active if block.repeat == 1 else active * block.repeat)
+        return total
+
+    def linear(self, groups):
+        """`width(widths)` as `widths @ weights + constant`: float64 `(groups,)` and a float."""
+        weights, constant = np.zeros(groups), 0.0
+        for block in self.blocks:
+            for segment in block.segments:
+                if segment.group is None:
+                    constant += segment.size * block.repeat
+                else:
+                    weights[segment.group] += segment.unit * block.repeat
+        return weights, constant
+
+    # -- slicing -------------------------------------------------------------
+
+    def indices(self, widths):
+        """Positions of the active channels in the full tensor, for numpy arrays.
+
+        Args:
+            widths: int array `(groups,)`.
+
+        Returns:
+            int64 `(width,)`, ascending.
+        """
+        parts, start = [], 0
+        for block in self.blocks:
+            for _ in range(block.repeat):
+                for segment in block.segments:
+                    parts.append(np.arange(start, start + int(segment.width(widths))))
+                    start += segment.size
+        return np.concatenate(parts)
+
+    def slice(self, tensor, widths, axis=-1):
+        """The active channels of a full tensor, in a TensorFlow graph or eagerly.
+
+        Args:
+            tensor: `size` long along `axis`.
+            widths: int32 tensor `(groups,)`.
+            axis: the channel axis; other axes must have a static length where a
+                block repeats.
+
+        Returns:
+            The tensor, `width(widths)` long along `axis`.
+        """
+        if self.is_fixed:
+            return tensor
+        # Imported here so that costs and search read layouts without TensorFlow.
+        import tensorflow as tf
+
+        tensor = tf.convert_to_tensor(tensor)
+        axis = axis % len(tensor.shape)
+        parts, start = [], 0
+        for block in self.blocks:
+            length = block.period * block.repeat
+            whole = len(self.blocks) == 1
+            part = tensor if whole else _between(tensor, axis, start, start + length)
+            parts.append(_sliced_block(tf, part, block, widths, axis))
+            start += length
+        return parts[0] if len(parts) == 1 else tf.concat(parts, axis)
+
+    # -- JSON ----------------------------------------------------------------
+
+    def to_list(self):
+        """A JSON list from which `from_list` makes the same layout."""
+        return [
+            [[[s.group, s.size, s.unit] for s in block.segments], block.repeat]
+            for block in self.blocks
+        ]
+
+    @classmethod
+    def from_list(cls, blocks):
+        """The layout that `to_list` described."""
+        return cls(tuple(Block(tuple(Segment(*s) for s in segments), n) for segments, n in blocks))
+
+    def __str__(self):
+        def text(block):
+            inner = "+".join(
+                f"{s.size}" if s.group is None else f"[{s.group}]{s.size}" for s in block.segments
+            )
+            return inner if block.repeat == 1 else f"({inner})x{block.repeat}"
+
+        return "+".join(map(text, self.blocks))
+
+
+def _between(tensor, axis, start, stop):
+    return tensor[(slice(None),) * axis + (slice(start, stop),)]
+
+
+def _sliced_block(tf, tensor, block, widths, axis):
+    """The active channels of one block, which is all of `tensor` along `axis`."""
+    if block.repeat > 1:
+        dynamic = tf.shape(tensor)
+        shape = [dynamic[i] if n is None else n for i, n in enumerate(tensor.shape)]
+        # A repeated block is a (repeat, period) matrix: slicing its columns serves all rows.
+        before, after = shape[:axis], shape[axis + 1 :]
+        tensor = tf.reshape(tensor, [*before, block.repeat, block.period, *after])
+        axis += 1
+    parts, start = [], 0
+    for segment in block.segments:
+        parts.append(_between(tensor, axis, start, start + segment.width(widths)))
+        start += segment.size
+    result = parts[0] if len(parts) == 1 else tf.concat(parts, axis)
+    if block.repeat > 1:
+        result = tf.reshape(result, [*before, -1, *after])
+    return result

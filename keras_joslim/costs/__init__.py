@@ -1,0 +1,7 @@
+"""Costs: functions of widths alone, vectorised over many width vectors."""
+
+from keras_joslim.costs.bilinear import BilinearCost
+from keras_joslim.costs.macs import MACs
+from keras_joslim.costs.parameters import Parameters
+
+__all__ = ["BilinearCost", "MACs", "Parameters"]

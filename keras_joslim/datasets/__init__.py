@@ -1,0 +1,16 @@
+"""Data sets: arrays split into train, validation and test; training batches as a stream."""
+
+from keras_joslim.datasets.augmentation import CropAndFlip, crop_and_flip
+from keras_joslim.datasets.dataset import Dataset, Split
+from keras_joslim.datasets.registry import load
+from keras_joslim.datasets.stream import Stream, batches
+
+__all__ = [
+    "CropAndFlip",
+    "Dataset",
+    "Split",
+    "Stream",
+    "batches",
+    "crop_and_flip",
+    "load",
+]

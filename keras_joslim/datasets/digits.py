@@ -1,0 +1,37 @@
+"""The handwritten digits that come with scikit-learn: 1,797 grey images of 8x8 pixels.
+
+They are test images of the UCI "Optical Recognition of Handwritten Digits" data set.
+"""
+
+import numpy as np
+
+from keras_joslim.datasets.dataset import Dataset, Split
+from keras_joslim.datasets.stratified import stratified_parts
+
+# Train, validation, test: three fifths, one fifth, one fifth. Neither the sizes nor the
+# seed are options, so that no two runs can disagree on what the test set is.
+SIZES = (1077, 360, 360)
+SPLIT_SEED = 0
+
+
+def load_digits():
+    """The digits, pixels scaled to [0, 1].
+
+    Returns:
+        A `Dataset` of images of shape (8, 8, 1) and 10 classes: 1,077 to train on,
+        360 to validate, 360 to test, split by class with a fixed seed.
+
+    Example:
+
+    >>> load_digits().image_shape
+    (8, 8, 1)
+    """
+    # Imported here: scikit-learn takes a second to import, and only this data set needs it.
+    from sklearn import datasets
+
+    bunch = datasets.load_digits()
+    images = (bunch.images / 16.0).astype(np.float32)[..., None]
+    labels = bunch.target.astype(np.int32)
+    parts = stratified_parts(labels, SIZES, SPLIT_SEED)
+    train, validation, test = (Split(images[part], labels[part]) for part in parts)
+    return Dataset("digits", train, validation, test, num_classes=10)

@@ -1,0 +1,39 @@
+"""Data sets by name, for the recipes in configs/."""
+
+import inspect
+
+from keras_joslim.datasets.cifar import load_cifar10, load_cifar100
+from keras_joslim.datasets.digits import load_digits
+
+_LOADERS = {"digits": load_digits, "cifar10": load_cifar10, "cifar100": load_cifar100}
+
+
+def load(name, **options):
+    """The data set of that name.
+
+    Args:
+        name: "digits", "cifar10" or "cifar100".
+        **options: the arguments of its loader: none for the digits, `directory` and
+            `validation_size` for CIFAR.
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        ValueError: an unknown name or option, or data that cannot be read.
+
+    Example:
+
+    >>> load("digits").num_classes
+    10
+    """
+    if name not in _LOADERS:
+        raise ValueError(f"Expected a data set of {sorted(_LOADERS)}. Received: name={name!r}")
+    accepted = list(inspect.signature(_LOADERS[name]).parameters)
+    unknown = sorted(set(options) - set(accepted))
+    if unknown:
+        raise ValueError(
+            f"Data set {name!r} has no option {unknown[0]!r}; it takes "
+            f"{accepted if accepted else 'none'}. Received: {unknown[0]}={options[unknown[0]]!r}"
+        )
+    return _LOADERS[name](**options)

@@ -1,0 +1,95 @@
+"""Judging a sub-network on data: loss, metrics, and how sure the loss is."""
+
+import keras
+import numpy as np
+
+
+def batches_of(data, batch_size=256):
+    """Iterates `(x, y, sample_weight)` batches of arrays or of a dataset of batches.
+
+    Args:
+        data: `(x, y)` or `(x, y, sample_weight)` arrays (or structures of them), or
+            an iterable that can be run again and yields such batches.
+        batch_size: for arrays.
+
+    Raises:
+        ValueError: arrays of different lengths, or no labels.
+    """
+    if not isinstance(data, (tuple, list)):
+        for batch in data:
+            yield keras.utils.unpack_x_y_sample_weight(batch)
+        return
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(tuple(data))
+    if y is None:
+        raise ValueError("Expected data with labels, (x, y) or (x, y, sample_weight).")
+    lengths = {len(a) for a in keras.tree.flatten((x, y, weight)) if a is not None}
+    if len(lengths) != 1:
+        raise ValueError(f"Images and labels must be of one length. Received: {sorted(lengths)}")
+    for start in range(0, lengths.pop(), batch_size):
+        part = slice(start, start + batch_size)
+        arrays = (x, y, weight)
+        yield keras.tree.map_structure(lambda a, p=part: None if a is None else a[p], arrays)
+
+
+class Judge:
+    """Measures task loss and metrics of networks that share one compiled model.
+
+    Regularisers are no part of the loss here: it is what a deployed file can be
+    measured by as well.
+
+    Args:
+        model: the compiled `SlimmableModel`.
+        data: see `batches_of`.
+    """
+
+    def __init__(self, model, data):
+        self._data = list(batches_of(data))
+        if not self._data:
+            raise ValueError("There is no data to measure on: the dataset is empty.")
+        self._losses = model.losses_per_output(self._data[0])
+        config = keras.saving.deserialize_keras_object(model.get_compile_config())
+        self._metrics = {k: config.get(k) for k in ("metrics", "weighted_metrics")}
+
+    @property
+    def size(self):
+        """Number of examples."""
+        return sum(len(keras.tree.flatten(x)[0]) for x, _, _ in self._data)
+
+    def measure(self, predict, network):
+        """Loss and metrics of one network.
+
+        Args:
+            predict: `predict(x) -> outputs`, in the structure of the model's outputs.
+            network: a stock Keras model with those outputs; its compiled metrics are
+                replaced.
+
+        Returns:
+            dict of floats: `loss`, its bootstrap standard error `loss_se` over the
+            examples, and one entry a metric.
+        """
+        network.compile(loss=None, run_eagerly=True, **self._metrics)
+        total, examples, results, per_example = 0.0, 0, {}, []
+        for x, y, weight in self._data:
+            y_pred = predict(x)
+            count = len(keras.tree.flatten(x)[0])
+            total += float(self._losses.task(y, y_pred, weight)) * count
+            examples += count
+            per_example.append(self._losses.per_example(y, y_pred))
+            results = network.compute_metrics(x, y, y_pred, weight)
+        results = {k: float(v) for k, v in results.items() if k != "loss"}
+        error = bootstrap_error(np.concatenate(per_example))
+        return {"loss": total / examples, "loss_se": error, **results}
+
+
+def bootstrap_error(values, resamples=1000, seed=0):
+    """Bootstrap standard error of the mean of `values` (Efron, 1979).
+
+    Args:
+        values: `(n,)`, one an example.
+        resamples: bootstrap samples.
+        seed: fixes them.
+    """
+    values = np.asarray(values, np.float64)
+    rng = np.random.default_rng(seed)
+    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
+    return float(np.std(means, ddof=1))

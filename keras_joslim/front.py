@@ -1,0 +1,275 @@
+"""The Pareto front: its points, all that is known of each, built, saved and drawn."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+from tqdm import tqdm
+
+from keras_joslim import atomic
+from keras_joslim.batch_norm import calibrate_batch_norm
+from keras_joslim.costs import MACs, Parameters
+from keras_joslim.evaluation import Judge
+from keras_joslim.make_slimmable import extract
+from keras_joslim.search.pareto import non_dominated
+from keras_joslim.slimmable_model import SlimmableModel
+
+_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ParetoPoint:
+    """One sub-network on the front, and all that is known of it.
+
+    Attributes:
+        name: `p00`, `p01`, ... by ascending cost.
+        widths: active channels of every group.
+        costs: name of a cost -> its value (`macs`, `parameters`).
+        validation: `loss`, its bootstrap standard error `loss_se`, and metrics.
+        test: the same on test data; empty until measured, once.
+        files: `keras` or a number format -> path relative to the workdir.
+        bytes: number format -> size of the file.
+        deployed: number format -> `loss` and metrics measured from the file itself on
+            validation data, and `max_difference` of its outputs from Keras's.
+        latency: device -> number format -> milliseconds and peak memory (bytes).
+    """
+
+    name: str
+    widths: tuple
+    costs: dict
+    validation: dict
+    test: dict = dataclasses.field(default_factory=dict)
+    files: dict = dataclasses.field(default_factory=dict)
+    bytes: dict = dataclasses.field(default_factory=dict)
+    deployed: dict = dataclasses.field(default_factory=dict)
+    latency: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        object.__setattr__(self, "widths", tuple(int(w) for w in self.widths))
+
+    def replace(self, **facts):
+        """The point with other values for some attributes."""
+        return dataclasses.replace(self, **facts)
+
+
+class ParetoFront:
+    """Sub-networks of which none is better in loss without costing more.
+
+    Args:
+        points: `ParetoPoint`s by ascending cost.
+        history: dicts of every network that was judged: `widths`, `loss`, costs.
+        cost: the cost that the front is against.
+        width_space: JSON dict of the width space.
+        ends: the full and the smallest network as points named `full` and
+            `smallest`, on the front or not.
+
+    Attributes:
+        models: name of a point -> its calibrated Keras model; filled by `build`.
+
+    Example:
+
+    >>> front = ParetoFront.build(slim, joslim.history.widths, (x_val, y_val), [x_train[:512]])
+    >>> front.save("front.json")
+    >>> front.plot().show()
+    """
+
+    def __init__(self, points, history=(), cost="macs", width_space=None, ends=()):
+        self.points = tuple(points)
+        self.ends = tuple(ends)
+        self.history = tuple(history)
+        self.cost = cost
+        self.width_space = width_space
+        self.models = {}
+
+    # -- making --------------------------------------------------------------
+
+    @classmethod
+    def build(cls, model, widths, validation, calibration, costs=None, progress=True):
+        """Judges every network of a history and keeps the non-dominated ones.
+
+        Each is extracted, its BatchNormalization calibrated, its loss measured on
+        validation data. Test data has no part in it: see `measure_test`.
+
+        Args:
+            model: the trained, compiled `SlimmableModel`.
+            widths: int `(n, groups)`, the history; the full and the smallest network
+                are judged too.
+            validation: `(x, y)` arrays or a dataset of such batches, held out from
+                the training of the weights.
+            calibration: iterable of batches of training images (`x`) with
+                evaluation preprocessing; it is run through once a network.
+            costs: the costs to note; the first one is the front's. `MACs` and
+                `Parameters` if `None`.
+            progress: whether to show a progress bar.
+
+        Raises:
+            ValueError: `model` is not slimmable or not compiled.
+        """
+        if not isinstance(model, SlimmableModel):
+            raise ValueError(f"Expected a SlimmableModel. Received: model={model!r}")
+        space = model.width_space
+        costs = list(costs or (MACs(model), Parameters(model)))
+        widths = np.concatenate([np.asarray(widths, np.int32), [space.full, space.smallest]])
+        widths = np.unique(space.validate(widths), axis=0)
+        judge, calibration = Judge(model, validation), list(calibration)
+        values = {cost.name: cost(widths) for cost in costs}
+        results = []
+        for row in tqdm(widths, "judging networks", disable=not progress, leave=False):
+            network = calibrate_batch_norm(extract(model, row), calibration)
+            results.append(judge.measure(lambda x, n=network: n(x, training=False), network))
+        losses = np.array([r["loss"] for r in results])
+        first = costs[0].name
+        kept = np.flatnonzero(non_dominated(losses, values[first]))
+        kept = kept[np.argsort(values[first][kept], kind="stable")]
+
+        def facts(i):
+            return {name: int(value[i]) for name, value in values.items()}
+
+        points = [
+            ParetoPoint(f"p{rank:02d}", tuple(widths[i]), facts(i), results[i])
+            for rank, i in enumerate(kept)
+        ]
+        history = [
+            {"widths": widths[i].tolist(), "loss": float(losses[i]), **facts(i)}
+            for i in range(len(widths))
+        ]
+        rows = [tuple(row) for row in widths.tolist()]
+        ends = []
+        for name, row in (("full", space.full), ("smallest", space.smallest)):
+            i = rows.index(tuple(row.tolist()))
+            ends.append(ParetoPoint(name, rows[i], facts(i), results[i]))
+        front = cls(points, history, first, space.to_dict(), ends)
+        for point in [*points, *ends]:
+            network = extract(model, np.array(point.widths), f"{model.name}_{point.name}")
+            front.models[point.name] = calibrate_batch_norm(network, calibration)
+        return front
+
+    def measure_test(self, model, test):
+        """Measures the points and the ends on test data, which nothing is chosen by.
+
+        Args:
+            model: the compiled `SlimmableModel`.
+            test: `(x, y)` arrays or a dataset of batches.
+
+        Returns:
+            A front whose points have `test` filled in.
+
+        Raises:
+            ValueError: test was measured already, or the models are not loaded.
+        """
+        if any(point.test for point in self.points):
+            raise ValueError("Test data is measured once; these points have a test result already.")
+        judge = Judge(model, test)
+
+        def measured(point):
+            network = self._model(point.name)
+            results = judge.measure(lambda x: network(x, training=False), network)
+            return point.replace(test=results)
+
+        ends = [measured(point) for point in self.ends]
+        return self.with_points([measured(point) for point in self.points], ends)
+
+    def with_points(self, points, ends=None):
+        """The same front with other facts about its points."""
+        ends = self.ends if ends is None else ends
+        front = ParetoFront(points, self.history, self.cost, self.width_space, ends)
+        front.models = self.models
+        return front
+
+    def _model(self, name):
+        if name not in self.models:
+            raise ValueError(
+                f"The Keras model of point {name!r} is not in memory: a loaded front knows its "
+                "file, `point.files['keras']`."
+            )
+        return self.models[name]
+
+    # -- reading -------------------------------------------------------------
+
+    def __len__(self):
+        return len(self.points)
+
+    def __iter__(self):
+        return iter(self.points)
+
+    def __getitem__(self, name):
+        for point in self.points:
+            if point.name == name:
+                return point
+        raise KeyError(f"No point {name!r}. Points: {[p.name for p in self.points]}")
+
+    def __repr__(self):
+        return f"<ParetoFront of {len(self)} points out of {len(self.history)} networks>"
+
+    # -- JSON ----------------------------------------------------------------
+
+    def save(self, path):
+        """Writes everything but the models as JSON, atomically."""
+        atomic.write_json(
+            path,
+            {
+                "format": "keras_joslim front",
+                "version": _VERSION,
+                "cost": self.cost,
+                "points": [_plain(p) for p in self.points],
+                "ends": [_plain(p) for p in self.ends],
+                "history": list(self.history),
+                "width_space": self.width_space,
+            },
+        )
+
+    @classmethod
+    def load(cls, path):
+        """Reads a `front.json`.
+
+        Raises:
+            ValueError: the file is missing, corrupt, or something else.
+        """
+        path = pathlib.Path(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(
+                f"There is no front at {path}. `ParetoFront.save` writes it."
+            ) from None
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is not JSON ({error}). Was it cut off? Build it anew."
+            ) from None
+        if not isinstance(content, dict) or content.get("format") != "keras_joslim front":
+            raise ValueError(f"{path} is JSON but not a front that `ParetoFront.save` wrote.")
+        if content.get("version") != _VERSION:
+            raise ValueError(
+                f"{path} is of format version {content.get('version')}; this library reads "
+                f"{_VERSION}."
+            )
+        try:
+            points = [ParetoPoint(**point) for point in content["points"]]
+            ends = [ParetoPoint(**point) for point in content["ends"]]
+            return cls(points, content["history"], content["cost"], content["width_space"], ends)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} lacks something a front has: {error}") from None
+
+    # -- drawing -------------------------------------------------------------
+
+    def plot(self, cost=None, metric="loss"):
+        """The front as a plotly figure: interactive in a notebook, HTML from a program.
+
+        Args:
+            cost: what is on the x axis: a cost of the points; the front's if `None`.
+            metric: what is on the y axis: a validation result.
+
+        Returns:
+            `plotly.graph_objects.Figure`; `figure.write_html(path)` saves it.
+
+        Raises:
+            ValueError: a cost or metric that the points do not have.
+        """
+        from keras_joslim.front_figure import front_figure
+
+        return front_figure(self, cost or self.cost, metric)
+
+
+def _plain(point):
+    return {**dataclasses.asdict(point), "widths": list(point.widths)}

@@ -1,0 +1,59 @@
+"""The picture of a front."""
+
+_TITLES = {"macs": "MACs per image", "parameters": "parameters", "loss": "validation loss"}
+
+
+def front_figure(front, cost, metric):
+    """The plotly figure of a `ParetoFront`; see `ParetoFront.plot`."""
+    import plotly.graph_objects as go
+
+    points = front.points
+    for name, results, what in (
+        (cost, points[0].costs, "cost"),
+        (metric, points[0].validation, "metric"),
+    ):
+        if name not in results:
+            raise ValueError(f"The points have no {what} {name!r}. They have: {sorted(results)}")
+    figure = go.Figure()
+    if metric == "loss" and all(cost in network for network in front.history):
+        on_front = {point.widths for point in points}
+        rest = [n for n in front.history if tuple(n["widths"]) not in on_front]
+        figure.add_scatter(
+            x=[n[cost] for n in rest],
+            y=[n["loss"] for n in rest],
+            mode="markers",
+            name=f"history ({len(front.history)} networks)",
+            marker={"color": "#b8bfc9", "size": 6},
+            hovertemplate="%{x:,} %{y:.4f}<extra>visited</extra>",
+        )
+    error = [p.validation.get("loss_se", 0.0) for p in points] if metric == "loss" else None
+    figure.add_scatter(
+        x=[p.costs[cost] for p in points],
+        y=[p.validation[metric] for p in points],
+        error_y={"type": "data", "array": error, "thickness": 1} if error else None,
+        mode="lines+markers",
+        name=f"front ({len(points)} points)",
+        line={"color": "#1f5fbf", "shape": "hv" if metric == "loss" else "linear"},
+        marker={"size": 9},
+        text=[_hover(p) for p in points],
+        hovertemplate="%{text}<extra></extra>",
+    )
+    figure.update_layout(
+        template="plotly_white",
+        title="Pareto front of sub-networks",
+        xaxis_title=_TITLES.get(cost, cost),
+        yaxis_title=_TITLES.get(metric, f"validation {metric}"),
+        legend={"x": 0.99, "xanchor": "right", "y": 0.99},
+        width=860,
+        height=520,
+    )
+    return figure
+
+
+def _hover(point):
+    lines = [f"<b>{point.name}</b>"]
+    lines += [f"{name}: {value:,}" for name, value in point.costs.items()]
+    lines += [f"validation {name}: {value:.4f}" for name, value in point.validation.items()]
+    for device, formats in point.latency.items():
+        lines += [f"{device} {name}: {v['median']:.3f} ms" for name, v in formats.items()]
+    return "<br>".join(lines)

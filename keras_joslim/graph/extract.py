@@ -1,0 +1,54 @@
+"""Extraction: one sub-network as an ordinary Keras model with copied slices."""
+
+import keras
+import numpy as np
+
+from keras_joslim.graph.convert import copy_weights, input_like, renamed
+from keras_joslim.graph.walk import UniqueNames, clone_operation, functional_graph, run
+from keras_joslim.layers import SlimChannelPad, SlimLayer
+
+
+def extract_network(network, widths, name):
+    """The stock model that a slimmable network is at `widths`.
+
+    Args:
+        network: the functional model that `slimmable_network` made.
+        widths: int array `(groups,)`, legal.
+        name: name of the new model.
+
+    Returns:
+        A functional `keras.Model` of stock layers, called with the original
+        inputs; nothing of this library is left in it.
+    """
+    widths = np.asarray(widths)
+    graph = functional_graph(network)
+    *input_tensors, widths_tensor = graph.inputs
+    names = UniqueNames()
+    inputs = [input_like(tensor, names) for tensor in input_tensors]
+    rebuilt = {}
+
+    def visit(node, tensors, args, kwargs):
+        operation = node.operation
+        if id(operation) not in rebuilt:
+            stock = isinstance(operation, SlimLayer)
+            new = operation.stock(widths) if stock else clone_operation(operation)
+            rebuilt[id(operation)] = (operation, new)
+        new = rebuilt[id(operation)][1]
+        if isinstance(operation, SlimLayer):
+            # The last argument of a slimmable layer is the width vector.
+            return new(*args[:-1], **renamed(kwargs, "inputs_mask", "mask"))
+        return new(*args, **kwargs)
+
+    outputs = run(graph, [*inputs, None], visit)
+    structure = graph._inputs_struct[0]
+    model = keras.Model(keras.tree.pack_sequence_as(structure, inputs), outputs, name=name)
+    for old, new in rebuilt.values():
+        if isinstance(old, SlimChannelPad):
+            continue
+        if isinstance(old, SlimLayer):
+            sliced = old.sliced_weights(widths)
+            for variable in new.weights:
+                variable.assign(sliced[variable.name])
+        elif isinstance(old, keras.Layer):
+            copy_weights(old, new)
+    return model

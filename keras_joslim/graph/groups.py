@@ -1,0 +1,147 @@
+"""Finds the channel groups of a functional model: one walk, one handler an operation."""
+
+import dataclasses
+import fnmatch
+
+import keras
+
+from keras_joslim.graph.handlers import handler_of
+from keras_joslim.graph.handlers.table import fixed_like
+from keras_joslim.graph.partition import Partition
+from keras_joslim.graph.walk import functional_graph, run
+from keras_joslim.layers.conv import refuse_channels_first
+from keras_joslim.width_space import ChannelGroup, WidthSpace, legal_widths
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkGroups:
+    """What `find_groups` found.
+
+    Attributes:
+        space: the `WidthSpace`.
+        layouts: `id(operation)` -> (input layout, output layout), in terms of the
+            space's group indices, for the operations that a slimmable layer
+            replaces.
+    """
+
+    space: WidthSpace
+    layouts: dict
+
+
+def find_groups(model, min_width, divisor=1, choices=None, skip=()):
+    """The channel groups of a functional or Sequential model.
+
+    Args:
+        model: the model.
+        min_width: smallest width multiplier, in (0, 1].
+        divisor: widths are multiples of it.
+        choices: at most so many legal widths a group; `None` keeps all.
+        skip: `fnmatch` patterns of layer names that stay at full width.
+
+    Returns:
+        `NetworkGroups`.
+
+    Raises:
+        ValueError: arguments out of range, a `skip` pattern that matches no layer,
+            a model without a graph, a model of which nothing can be narrowed.
+    """
+    _check_arguments(min_width, divisor, choices)
+    partition = Partition()
+    skipped = _Patterns(skip)
+    calls = {}
+
+    def visit(node, inputs, args, kwargs):
+        operation = node.operation
+        refuse_channels_first(operation)
+        handler = handler_of(operation)
+        outputs = handler.layouts(node, inputs, partition)
+        if skipped.match(operation.name):
+            for layout in outputs:
+                if layout is not None:
+                    partition.freeze(layout, operation.name, "is skipped on request")
+        if handler.slim is not None and id(operation) in calls:
+            # A shared layer has one kernel: both calls slice it the same way.
+            earlier_in, earlier_out = calls[id(operation)]
+            partition.merge(earlier_in, inputs[0], operation.name)
+            partition.merge(earlier_out, outputs[0], operation.name)
+        elif handler.slim is not None:
+            calls[id(operation)] = (inputs[0], outputs[0])
+        return outputs
+
+    graph = functional_graph(model)
+    outputs = run(graph, [fixed_like(tensor) for tensor in graph.inputs], visit)
+    for tensor, layout in zip(graph.outputs, keras.tree.flatten(outputs), strict=True):
+        if layout is not None:
+            name = tensor._keras_history.operation.name
+            partition.freeze(layout, name, "is an output of the model, which is never slimmed")
+    skipped.refuse_unmatched(model)
+    partition.close()
+    space, index = _width_space(partition, min_width, divisor, choices)
+    if not len(space.searchable):
+        reasons = "".join(f"\n  {layer}: {reason}" for layer, reason in space.frozen)
+        raise ValueError(
+            f"Nothing in model {model.name!r} can be narrowed with min_width={min_width}, "
+            f"divisor={divisor}, choices={choices}. What stays at full width:{reasons}"
+        )
+
+    def indexed(layout):
+        if layout is None:
+            return None
+        return partition.resolve(layout).map_segments(
+            lambda s: dataclasses.replace(s, group=None if s.group is None else index[s.group])
+        )
+
+    layouts = {key: (indexed(a), indexed(b)) for key, (a, b) in calls.items()}
+    return NetworkGroups(space, layouts)
+
+
+def _width_space(partition, min_width, divisor, choices):
+    """The `WidthSpace` and, for every root group in it, its index."""
+    groups, index = [], {}
+    for root in partition.roots():
+        members, size = partition.members(root), partition.size(root)
+        legal = legal_widths(size, min_width, divisor, choices, partition.unit(root))
+        least = partition.least(root)
+        legal = tuple(w for w in legal if w >= least)
+        index[root] = len(groups)
+        groups.append(ChannelGroup(members[0], size, legal, members))
+    ordering = [(partition.root(a), partition.root(b)) for a, b in partition.ordering]
+    ordering = [(index[a], index[b]) for a, b in ordering if a in index and b in index and a != b]
+    frozen = [(layer, reason) for layer, reason in partition.reasons.items()]
+    return WidthSpace(groups, ordering, frozen), index
+
+
+class _Patterns:
+    """The `skip` patterns, and which of them have matched."""
+
+    def __init__(self, patterns):
+        self._patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+        self._unmatched = dict.fromkeys(self._patterns)
+
+    def match(self, name):
+        hits = [p for p in self._patterns if fnmatch.fnmatchcase(name, p)]
+        for pattern in hits:
+            self._unmatched.pop(pattern, None)
+        return bool(hits)
+
+    def refuse_unmatched(self, model):
+        if self._unmatched:
+            raise ValueError(
+                f"These `skip` patterns match no layer of model {model.name!r}: "
+                f"{list(self._unmatched)}. Patterns are matched against whole layer names, "
+                "'*' for any characters; `model.summary()` lists the names."
+            )
+
+
+def _check_arguments(min_width, divisor, choices):
+    if not isinstance(min_width, (int, float)) or not 0 < min_width <= 1:
+        raise ValueError(
+            "`min_width` is the smallest width multiplier, above 0 and at most 1. "
+            f"Received: min_width={min_width}"
+        )
+    if not isinstance(divisor, int) or divisor < 1:
+        raise ValueError(f"`divisor` must be a whole number from 1. Received: divisor={divisor}")
+    if choices is not None and (not isinstance(choices, int) or choices < 1):
+        raise ValueError(
+            f"`choices` must be a whole number from 1, or None. Received: choices={choices}"
+        )

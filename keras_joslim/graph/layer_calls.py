@@ -1,0 +1,82 @@
+"""The calls of a slimmable network's layers, with what each costs."""
+
+import dataclasses
+import math
+
+import keras
+
+from keras_joslim.graph.walk import functional_graph, run
+from keras_joslim.layers import SlimBatchNormalization, SlimLayer
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCall:
+    """One call of a layer in the network.
+
+    Attributes:
+        layer: the Keras layer.
+        output_shape: shape of its output at full width, batch first.
+        folds_into: for a BatchNormalization, the layer whose kernel takes it in at
+            conversion (the only reader of its output, with no activation between).
+    """
+
+    layer: keras.Layer
+    output_shape: tuple
+    folds_into: keras.Layer | None = None
+
+    def macs(self):
+        """Cost terms of its multiply-accumulates per image, see `SlimLayer.macs`."""
+        if not isinstance(self.layer, SlimLayer):
+            return []
+        if None in self.output_shape[1:-1] and self.layer.macs((1, 1, 1)):
+            raise ValueError(
+                f"Layer {self.layer.name!r} has no static output shape, so its MACs are unknown. "
+                f"Received: output_shape={self.output_shape}. Build the model with a fixed height "
+                "and width."
+            )
+        return self.layer.macs(self.output_shape)
+
+    def parameters(self, folded):
+        """Cost terms of its parameters."""
+        if not isinstance(self.layer, SlimLayer):
+            count = sum(math.prod(w.shape) for w in self.layer.weights)
+            return [(float(count), None, None)] if count else []
+        if folded and isinstance(self.layer, SlimBatchNormalization):
+            host = self.folds_into
+            vectors = 2 if host is None else 0 if host.use_bias else 1
+            return [(float(vectors), self.layer.in_layout, None)] if vectors else []
+        return self.layer.parameters()
+
+
+def layer_calls(network):
+    """All `LayerCall`s of a slimmable network, in topological order."""
+    graph = functional_graph(network)
+    readers = {}
+    for tensor in graph.outputs:
+        readers[id(tensor)] = readers.get(id(tensor), 0) + 1
+    calls = []
+
+    def visit(node, producers, args, kwargs):
+        for tensor in node.input_tensors:
+            readers[id(tensor)] = readers.get(id(tensor), 0) + 1
+        if isinstance(node.operation, keras.Layer):
+            calls.append((node, producers))
+        return [node] * len(node.outputs)
+
+    run(graph, [None] * len(graph.inputs), visit)
+    result = []
+    for node, producers in calls:
+        host = _host(node, producers, readers)
+        result.append(LayerCall(node.operation, tuple(node.outputs[0].shape), host))
+    return result
+
+
+def _host(node, producers, readers):
+    """The layer with a kernel into which a BatchNormalization call folds."""
+    if not isinstance(node.operation, SlimBatchNormalization) or producers[0] is None:
+        return None
+    layer = producers[0].operation
+    linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
+    has_kernel = isinstance(layer, SlimLayer) and hasattr(layer, "use_bias")
+    alone = readers[id(node.input_tensors[0])] == 1
+    return layer if has_kernel and linear and alone else None

@@ -1,0 +1,113 @@
+"""The compiled losses, output by output, apart from Keras's own loss metrics."""
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from keras_joslim.distillation import soft_loss
+
+
+class LossesPerOutput:
+    """Task and distillation losses of a compiled model.
+
+    Args:
+        compiled: the model's Keras `CompileLoss`, built.
+        distillation: the user's own distillation losses: a dict by output name,
+            or one loss for a model with one output, or `None`.
+
+    Raises:
+        ValueError: an output without a distillation loss, a name that is no output.
+    """
+
+    def __init__(self, compiled, distillation=None):
+        self._compiled = compiled
+        entries = compiled._flat_losses
+        if not entries:
+            raise ValueError(
+                "The model was compiled without a loss, so there is nothing to distil. "
+                "Use `compile(optimizer, loss=...)`."
+            )
+        own = _by_output(distillation, [entry.name for entry in entries])
+        self._soft = [soft_loss(e.loss, e.name, own.get(e.name)) for e in entries]
+
+    def task(self, y, y_pred, sample_weight=None):
+        """The weighted sum of the task losses, a scalar; no metric is touched."""
+        outputs, labels = self._outputs(y_pred), self._labels(y)
+        return self._sum(
+            lambda e, _: e.loss(
+                _at(e.path, labels), _at(e.path, outputs), _weight(e, sample_weight)
+            )
+        )
+
+    def per_example(self, y, y_pred):
+        """The weighted sum of the task losses of each example alone, numpy `(batch,)`."""
+        outputs, labels = self._outputs(y_pred), self._labels(y)
+        total = 0.0
+        for entry in self._compiled._flat_losses:
+            y_true = ops.convert_to_tensor(_at(entry.path, labels))
+            values = entry.loss.call(y_true, ops.convert_to_tensor(_at(entry.path, outputs)))
+            values = np.asarray(ops.convert_to_numpy(values), np.float64)
+            values = values.reshape(len(values), -1).mean(axis=1)
+            total = total + values * (1.0 if entry.loss_weights is None else entry.loss_weights)
+        return total
+
+    def soft(self, y, y_pred, targets, sample_weight=None):
+        """The weighted sum of the distillation losses against `targets`, a scalar."""
+        outputs, full, labels = self._outputs(y_pred), self._outputs(targets), self._labels(y)
+
+        def value(entry, soft):
+            pair = {"output": _at(entry.path, full), "labels": _at(entry.path, labels)}
+            weight = _weight(entry, sample_weight)
+            return soft(pair, _at(entry.path, outputs), weight)
+
+        return self._sum(value)
+
+    def _sum(self, value):
+        total = 0.0
+        for entry, soft in zip(self._compiled._flat_losses, self._soft, strict=True):
+            loss = ops.cast(value(entry, soft), self._compiled.dtype)
+            total = total + (loss if entry.loss_weights is None else loss * entry.loss_weights)
+        return total
+
+    def _outputs(self, y_pred):
+        structure = self._compiled._y_pred_build_structure
+        return tree.pack_sequence_as(structure, tree.flatten(y_pred))
+
+    def _labels(self, y):
+        structure = self._compiled._y_true_build_structure
+        flat, wanted = tree.flatten(y), tree.flatten(structure)
+        if len(flat) != len(wanted):
+            # Labels only for the outputs that have a loss.
+            values = iter(flat)
+            used = {entry.path[-1] for entry in self._compiled._flat_losses}
+            flat = [next(values) if i in used else None for i in range(len(wanted))]
+        return tree.pack_sequence_as(structure, flat)
+
+
+def _by_output(distillation, names):
+    if distillation is None:
+        return {}
+    if not isinstance(distillation, dict):
+        if len(names) > 1:
+            raise ValueError(
+                f"The model has several outputs with a loss ({names}): give `distillation` as a "
+                f"dict by output name. Received: distillation={distillation!r}"
+            )
+        return {names[0]: distillation}
+    unknown = sorted(set(distillation) - set(names))
+    if unknown:
+        raise ValueError(
+            f"`distillation` names outputs that have no loss: {unknown}. Outputs: {names}"
+        )
+    return distillation
+
+
+def _at(path, structure):
+    for key in path:
+        structure = structure[key]
+    return structure
+
+
+def _weight(entry, sample_weight):
+    nested = sample_weight is not None and keras.tree.is_nested(sample_weight)
+    return _at(entry.path, sample_weight) if nested else sample_weight

@@ -1,0 +1,15 @@
+"""Networks that keras.applications lacks, and a registry of all that the recipes can name."""
+
+from keras_joslim.models.cifar_resnet import ResNet20, ResNet32, ResNet44, ResNet56, cifar_resnet
+from keras_joslim.models.digits_cnn import digits_cnn
+from keras_joslim.models.registry import build
+
+__all__ = [
+    "ResNet20",
+    "ResNet32",
+    "ResNet44",
+    "ResNet56",
+    "build",
+    "cifar_resnet",
+    "digits_cnn",
+]

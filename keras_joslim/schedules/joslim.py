@@ -1,0 +1,128 @@
+"""Joslim: weights and layer-wise widths optimised jointly."""
+
+import time
+
+import numpy as np
+
+from keras_joslim.costs import MACs
+from keras_joslim.schedules.schedule import Schedule, sandwich
+from keras_joslim.search import JoslimSearch
+
+
+class Joslim(Schedule):
+    """Every tau steps the search engine chooses the widths that the next steps train.
+
+    At the start of a period the losses of all widths visited so far (the history)
+    are measured again with today's weights, the engine is told, and asked for
+    `num_sampled` new ones; they are trained for `tau` steps between the full and
+    the smallest network. Chin, Morcos and Marculescu, Joslim (ECML-PKDD 2021),
+    algorithm 1; with `targets="gap"` it is PareCO (RealML, ICML 2020).
+
+    Args:
+        calibration_data: `(x, y)` or `(x, y, sample_weight)`, one batch held out
+            from the weights' training, on which the history's losses are measured.
+        tau: optimizer steps between two searches.
+        cost: cost of widths that the front is against; `MACs` of the model if `None`.
+        num_sampled: networks asked for at a time (M).
+        seed: fixes the search.
+        **search: further arguments of `keras_joslim.search.JoslimSearch`
+            (`prior_points`, `targets`, `bound`, `lengthscales`, ...).
+
+    Raises:
+        ValueError: `tau` below 1, calibration data without labels, a period that
+            begins inside a `steps_per_execution` block.
+
+    Example:
+
+    >>> joslim = Joslim((x_validation, y_validation), tau=100)
+    >>> slim.fit(x_train, y_train, epochs=20, callbacks=[joslim])
+    >>> joslim.history.widths  # (visited, groups)
+    """
+
+    def __init__(self, calibration_data, tau, cost=None, num_sampled=2, seed=0, **search):
+        super().__init__()
+        if not isinstance(tau, (int, np.integer)) or tau < 1:
+            raise ValueError(f"`tau` is a whole number of steps from 1. Received: tau={tau}")
+        if not isinstance(calibration_data, (tuple, list)) or len(calibration_data) not in (2, 3):
+            raise ValueError(
+                "`calibration_data` is a batch held out from training, (x, y) or "
+                f"(x, y, sample_weight). Received: {type(calibration_data).__name__}"
+            )
+        self.calibration_data = tuple(calibration_data)
+        self.tau = int(tau)
+        self.cost = cost
+        self.num_sampled = int(num_sampled)
+        self.seed = int(seed)
+        self.seconds = {"recalibration": 0.0, "search": 0.0}
+        self._search = search
+        self._engine = None
+        self._period = -1
+        self._sampled = None
+        self._pending = None
+
+    @property
+    def history(self):
+        """The widths visited so far with their losses and costs (`search.History`)."""
+        if self._engine is None:
+            raise ValueError("There is no history yet: `fit` has not begun.")
+        return self._engine.history
+
+    def set_model(self, model):
+        super().set_model(model)
+        if self._engine is None:
+            self.cost = self.cost or MACs(model)
+            self._engine = JoslimSearch(self.space, self.cost, seed=self.seed, **self._search)
+        if self._pending is not None:
+            self._engine.restore(self._pending["engine"])
+            self._period = self._pending["period"]
+            self._sampled = np.array(self._pending["sampled"], np.int32)
+            self._pending = None
+
+    def widths(self, step):
+        return sandwich(self.space, self._sampled)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        step = int(self.model.optimizer.iterations)
+        self._refuse_inner_boundary(step, batch)
+        if step // self.tau != self._period:
+            self._search_widths()
+            self._period = step // self.tau
+        super().on_train_batch_begin(batch, logs)
+
+    def _search_widths(self):
+        start = time.perf_counter()
+        visited = self._engine.history.widths
+        if len(visited):
+            losses = self.model.losses_at(visited, *self.calibration_data)
+            self.seconds["recalibration"] += time.perf_counter() - start
+            start = time.perf_counter()
+            self._engine.tell(losses)
+        self._sampled = self._engine.ask(self.num_sampled)
+        self.seconds["search"] += time.perf_counter() - start
+
+    def _refuse_inner_boundary(self, step, batch):
+        """One execution is one graph call: widths cannot be searched in the middle of it."""
+        count = self.model.steps_per_execution
+        if self.params and self.params.get("steps"):
+            count = min(count, self.params["steps"] - batch)
+        boundary = -(-(step + 1) // self.tau) * self.tau
+        if boundary < step + count:
+            raise ValueError(
+                f"A search period (tau={self.tau}) begins at step {boundary}, inside the execution "
+                f"of steps {step} to {step + count - 1} (steps_per_execution="
+                f"{self.model.steps_per_execution}). Make tau, and the steps of an epoch, "
+                "multiples of steps_per_execution."
+            )
+
+    def visited(self, count=60):
+        """The history, whatever `count` says."""
+        return np.unique(self.history.widths, axis=0)
+
+    def state(self):
+        sampled = [] if self._sampled is None else self._sampled.tolist()
+        return {"engine": self._engine.state(), "period": self._period, "sampled": sampled}
+
+    def restore(self, state):
+        self._pending = state
+        if getattr(self, "_model", None) is not None:
+            self.set_model(self._model)

@@ -1,0 +1,90 @@
+"""What every schedule is: a Keras callback that says which networks a step trains."""
+
+import keras
+import numpy as np
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss became NaN or infinite.
+
+    Attributes:
+        step: the optimizer step, counted from 0.
+        row: 0 for the full network, then the order of the sandwich.
+        widths: the widths of the network.
+    """
+
+    def __init__(self, step, row, widths):
+        self.step, self.row, self.widths = step, row, widths
+        which = "full network" if row == 0 else f"narrow network {row}"
+        super().__init__(
+            f"The loss of the {which} is not finite at step {step}, widths={widths}. Lower the "
+            "learning rate, add warm-up or gradient clipping (`clipnorm`), and look at that "
+            "step's data for NaN or infinite values."
+        )
+
+
+class Schedule(keras.callbacks.Callback):
+    """Puts widths into training: fills the model's `training_widths` before each execution.
+
+    A subclass gives `widths(step)`. Its choice may depend on the seed and the step
+    alone, or on state that `state` and `restore` carry through a restart.
+    """
+
+    def widths(self, step):
+        """The networks of one sandwich step.
+
+        Args:
+            step: the optimizer step, counted from 0.
+
+        Returns:
+            int32 `(networks, groups)`: the full network first, the smallest last.
+        """
+        raise TypeError(f"Schedule {type(self).__name__} must define `widths(step)`")
+
+    def visited(self, count=60):
+        """The widths among which a front is looked for after training.
+
+        Args:
+            count: how many to give where the method visits no list of its own.
+
+        Returns:
+            int32 `(n, groups)`, distinct: here uniform multipliers.
+        """
+        multipliers = np.linspace(self.space.min_multiplier, 1.0, count)
+        return np.unique([self.space.uniform(m) for m in multipliers], axis=0)
+
+    def state(self):
+        """A JSON dict from which `restore` goes on as if never interrupted."""
+        return {}
+
+    def restore(self, state):
+        """Takes up a state that `state()` gave."""
+
+    @property
+    def space(self):
+        """The model's width space."""
+        return self.model.width_space
+
+    def set_model(self, model):
+        if not hasattr(model, "width_space"):
+            raise ValueError(
+                f"{type(self).__name__} needs a slimmable model: `make_slimmable(model, ...)`. "
+                f"Received: model={model!r}"
+            )
+        super().set_model(model)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        step = int(self.model.optimizer.iterations)
+        count = self.model.steps_per_execution
+        rows = [None] * count
+        for i in range(step, step + count):
+            rows[i % count] = self.widths(i)
+        self.model.training_widths = np.stack(rows)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.raise_if_non_finite()
+
+
+def sandwich(space, sampled):
+    """Full network, `sampled` `(M, groups)`, smallest network: int32 `(M + 2, groups)`."""
+    return np.concatenate([space.full[None], sampled, space.smallest[None]]).astype(np.int32)

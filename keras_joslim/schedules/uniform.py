@@ -1,0 +1,30 @@
+"""Slim, or US-Net: one random width multiplier for all groups, new at every step."""
+
+import numpy as np
+
+from keras_joslim.schedules.schedule import Schedule, sandwich
+
+
+class UniformWidths(Schedule):
+    """One multiplier s ~ U[smallest, 1] a sampled network, for all its groups.
+
+    Yu and Huang, Universally Slimmable Networks (ICCV 2019), sandwich rule.
+
+    Args:
+        num_sampled: networks between the full and the smallest one (M).
+        seed: with the step it fixes the draw, so a resumed run draws the same.
+        min_multiplier: lower end of the draw; the space's smallest if `None`.
+    """
+
+    def __init__(self, num_sampled=2, seed=0, min_multiplier=None):
+        super().__init__()
+        self.num_sampled = int(num_sampled)
+        self.seed = int(seed)
+        self.min_multiplier = min_multiplier
+
+    def widths(self, step):
+        rng = np.random.default_rng([self.seed, step])
+        low = self.space.min_multiplier if self.min_multiplier is None else self.min_multiplier
+        draws = rng.uniform(low, 1.0, size=(self.num_sampled, 1))
+        sampled = self.space.from_multipliers(np.repeat(draws, len(self.space), axis=1))
+        return sandwich(self.space, sampled)

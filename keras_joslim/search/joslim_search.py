@@ -1,0 +1,404 @@
+"""Joslim's search engine: ask for widths, tell their losses.
+
+While the history is short, `ask` gives uniform-multiplier widths. Then each point minimises
+the augmented Tchebyshev scalarisation of a bound of the loss, from a Gaussian process over the
+history, and of the exact cost, at a weight for which the cost comes near a drawn target.
+"""
+
+import math
+
+import numpy as np
+
+from keras_joslim.search import gaussian_process, pareto, scalarisation
+from keras_joslim.search.candidates import CandidateSource
+from keras_joslim.search.history import History
+from keras_joslim.search.pool import Pool, Surrogate
+from keras_joslim.search.prior_points import neighbours, prior_points
+
+TARGETS = ("uniform", "gap", "lambda")
+BOUNDS = ("optimistic", "upper")
+LENGTHSCALES = ("one", "per_group")
+
+# Hyper-parameters are fitted to at most so many entries, evenly spaced over the history: they
+# are few, and the fit costs the cube of it. The posterior always has all entries.
+_FIT_ENTRIES = 256
+# They are fitted again when the history has grown by this factor.
+_FIT_GROWTH = 1.05
+# Draws from the priors that the first fit starts from as well; later ones have an earlier fit.
+_FIRST_RESTARTS, _RESTARTS = 3, 0
+# Streams of random numbers, each keyed by (seed, stream, number of the ask).
+_PRIOR, _FIT, _TARGET, _CANDIDATES = range(4)
+
+
+class JoslimSearch:
+    """Joslim's ask/tell engine over a width space.
+
+    Args:
+        space: the `WidthSpace`; at least one channel group.
+        cost: a function of widths: int `(n, groups)` to numbers `(n,)`, and `(groups,)` to one;
+            exact, so it is never modelled.
+        targets: where the next points are wanted: `"uniform"`, a cost drawn uniformly between
+            the smallest and the full network's (Joslim); `"gap"`, a cost in a gap of the
+            front, drawn in proportion to the gap's area (PareCO); `"lambda"`, a weight of the
+            scalarisation drawn uniformly, no target cost.
+        prior_points: number of uniform-multiplier widths that come first, the full network
+            among them.
+        bound: of the loss: `"optimistic"`, `mean - sqrt(beta) sd`, or `"upper"`,
+            `mean + sqrt(beta) sd`, for comparison with the published code only.
+        beta: at least 0.
+        tolerance: how far from its target a cost may be, in parts of the full network's cost.
+        lengthscales: `"one"` for all groups or one `"per_group"`.
+        seed: int, at least 0. All randomness derives from it and the number of the ask.
+        candidates: how many legal widths each ask begins its search with.
+
+    Attributes:
+        history: the `History` of all widths asked, losses NaN until told.
+        last_ask: one dict a point of the last ask: `kind` (`"prior"`, `"search"`, or
+            `"repeat"` of widths already in the history), `target_cost` (`None` without
+            one), `cost`, `weight` of the loss, `missed_tolerance`, `predicted_loss` and
+            `predicted_sd` (in the unit of the losses; `None` for prior points).
+
+    Raises:
+        ValueError: an argument outside of what is said above, named.
+
+    Example:
+
+    >>> engine = JoslimSearch(space, cost)
+    >>> while len(engine.history) < 60:
+    ...     widths = engine.ask(2)
+    ...     engine.tell([measure(w) for w in engine.history.widths])
+
+    Source: Joslim (ECML-PKDD 2021, arXiv 2007.11752), algorithm 1; PareCO (RealML 2020) for
+    `targets="gap"`.
+    """
+
+    def __init__(
+        self,
+        space,
+        cost,
+        targets="uniform",
+        prior_points=20,
+        bound="optimistic",
+        beta=0.1,
+        tolerance=0.02,
+        lengthscales="one",
+        seed=0,
+        candidates=2000,
+    ):
+        for name, value, known in (
+            ("targets", targets, TARGETS),
+            ("bound", bound, BOUNDS),
+            ("lengthscales", lengthscales, LENGTHSCALES),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {list(known)}. Received: {name}={value!r}")
+        if not 0.0 <= beta < math.inf:
+            raise ValueError(f"beta must be at least 0 and finite. Received: beta={beta}")
+        if not 0.0 < tolerance < 1.0:
+            raise ValueError(
+                "tolerance is a part of the full network's cost, between 0 and 1. "
+                f"Received: tolerance={tolerance}"
+            )
+        if not len(space):
+            raise ValueError("There is nothing to search: the width space has no channel group.")
+        self.space, self.cost = space, cost
+        self._settings = {
+            "targets": targets,
+            "prior_points": _whole("prior_points", prior_points, 1),
+            "bound": bound,
+            "beta": float(beta),
+            "tolerance": float(tolerance),
+            "lengthscales": lengthscales,
+            "seed": _whole("seed", seed, 0),
+            "candidates": _whole("candidates", candidates, 1),
+        }
+        self.history = History(len(space))
+        self.last_ask = []
+        self._asks = 0
+        self._hyperparameters, self._fitted_entries = None, 0
+        self._source = CandidateSource(space)
+        self._prior = None
+        self._least_cost, self._full_cost = self._costs(np.stack([space.smallest, space.full]))
+
+    def ask(self, m):
+        """The next widths, which also enter the history, without a loss.
+
+        The points of one ask differ from each other and from all that were asked before. Only
+        once every legal width vector of the space is in the history are seen ones given
+        again (`kind="repeat"` in `last_ask`), those that the scalarisation prefers; they are not
+        entered twice, and differ among themselves as far as there are enough.
+
+        Args:
+            m: number of points, at least 1.
+
+        Returns:
+            Canonical widths, int32 `(m, groups)`.
+
+        Raises:
+            ValueError: m below 1; points wanted beyond the prior ones while no loss has been
+                told. Nothing has changed then.
+        """
+        m = _whole("m", m, 1)
+        waiting = self._waiting_prior_points()[:m]
+        points = [_point("prior", cost=cost) for cost in self._costs(waiting)]
+        rows = list(waiting)
+        if m > len(rows):
+            if not self.history.evaluated.any():
+                raise ValueError(
+                    f"Beyond the {self._settings['prior_points']} prior points, widths are chosen "
+                    "by the losses of earlier ones, and none has been told. Call "
+                    f"`tell(losses)` with all {len(self.history)} of the history before the next "
+                    f"`ask`, or ask for fewer. Received: m={m}, of which {len(rows)} would be "
+                    "prior points"
+                )
+            found, found_points = self._search(m - len(rows), rows)
+            rows, points = rows + found, points + found_points
+        for row, point in zip(rows, points, strict=True):
+            if row not in self.history:
+                self.history.append(row, point["cost"])
+        self.last_ask = points
+        self._asks += 1
+        return np.array(rows, np.int32)
+
+    def tell(self, losses):
+        """Replaces the losses of the whole history.
+
+        Args:
+            losses: finite numbers, `(len(history),)`, in its order, all measured with the same
+                weights: losses drift while the weights train, so all are told anew.
+
+        Raises:
+            ValueError: another number of losses, or one that is not finite, naming its entry.
+                Nothing has changed then.
+        """
+        self.history.set_losses(losses)
+
+    def state(self):
+        """All that later asks depend on, besides space and cost: a JSON dict."""
+        fitted = self._hyperparameters
+        return {
+            "settings": dict(self._settings),
+            "groups": list(self.space.names),
+            "asks": self._asks,
+            "history": self.history.to_dict(),
+            "hyperparameters": None if fitted is None else fitted.to_dict(),
+            "fitted_entries": self._fitted_entries,
+            "last_ask": [dict(point) for point in self.last_ask],
+        }
+
+    def restore(self, state):
+        """Takes up a `state()`: asks go on exactly as if never interrupted.
+
+        Args:
+            state: from an engine of the same settings, space and cost.
+
+        Raises:
+            ValueError: a state of other settings, groups or cost, or none at all, naming what
+                differs. The engine is unchanged then.
+        """
+        try:
+            settings, groups = dict(state["settings"]), list(state["groups"])
+            asks, fitted_entries = int(state["asks"]), int(state["fitted_entries"])
+            fitted, points = state["hyperparameters"], [dict(p) for p in state["last_ask"]]
+            history = state["history"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"Not the state of a width search: {error!r}") from error
+        for name, value in self._settings.items():
+            if settings.get(name) != value:
+                raise ValueError(
+                    f"The state is that of a search with {name}={settings.get(name)!r}; this "
+                    f"engine has {name}={value!r}. Construct it with the same arguments."
+                )
+        if groups != list(self.space.names):
+            raise ValueError(
+                "The state is that of a search over other channel groups. "
+                f"Received: groups={groups}. Expected: groups={list(self.space.names)}"
+            )
+        history = History.from_dict(history)
+        fitted = None if fitted is None else gaussian_process.Hyperparameters.from_dict(fitted)
+        if len(history):
+            costs = self._costs(self.space.validate(history.widths))
+            wrong = np.flatnonzero(costs != history.costs)
+            if len(wrong):
+                entry = wrong[0]
+                raise ValueError(
+                    "The state is that of a search with another cost: entry "
+                    f"{entry} of the history costs {history.costs[entry]:g} there and "
+                    f"{costs[entry]:g} here."
+                )
+        self.history, self.last_ask, self._asks = history, points, asks
+        self._hyperparameters, self._fitted_entries = fitted, fitted_entries
+
+    # -- prior points --------------------------------------------------------
+
+    def _waiting_prior_points(self):
+        """The prior points not asked yet, in order, `(k, groups)`."""
+        if self._prior is None:
+            count = self._settings["prior_points"]
+            self._prior = prior_points(self.space, count, self._rng(_PRIOR, 0))
+        return self._prior[self.history.unseen(self._prior)]
+
+    # -- points by the surrogate ---------------------------------------------
+
+    def _search(self, m, taken):
+        """m widths besides `taken`, and their dicts for `last_ask`."""
+        surrogate = self._surrogate()
+        targets = self._targets(m)
+        rng = self._rng(_CANDIDATES, self._asks)
+        pool, kind = self._pool(surrogate, rng, taken)
+        rows, points = [], []
+        for target in targets:
+            if not len(pool):
+                # The last new widths went to the point before.
+                pool, kind = self._pool(surrogate, rng, taken + rows)
+            choice = pool.search(self._chooser(surrogate, target), rng)
+            pool.close(choice.index)
+            rows.append(pool.widths[choice.index])
+            points.append(
+                _point(
+                    kind,
+                    target_cost=None if self._settings["targets"] == "lambda" else float(target),
+                    cost=float(pool.costs[choice.index]),
+                    weight=choice.weight,
+                    missed_tolerance=choice.missed,
+                    predicted_loss=float(surrogate.losses.inverse(pool.means[choice.index])),
+                    predicted_sd=float(pool.sds[choice.index] * surrogate.losses.scale),
+                )
+            )
+        return rows, points
+
+    def _pool(self, surrogate, rng, taken):
+        """Candidates that are new, or, if the space is exhausted, seen: pool and kind."""
+        excluded = {row.tobytes() for row in taken}
+
+        def free(widths):
+            return np.array([row.tobytes() not in excluded for row in widths], bool)
+
+        pool = Pool(surrogate, self._source, lambda w: free(w) & self.history.unseen(w))
+        candidates = self._source.initial(rng, self._settings["candidates"], self._parents())
+        pool.add(candidates, prune=True)
+        if len(pool):
+            return pool, "search"
+        # No luck is no proof. If all neighbours of what is known are known, all is.
+        known = np.array([*self.history.widths, *taken], np.int32)
+        pool.add(neighbours(self.space, known))
+        if len(pool):
+            return pool, "search"
+        pool = Pool(surrogate, self._source, free)
+        pool.add(known)
+        if not len(pool):
+            # More points in one ask than there are width vectors.
+            pool = Pool(surrogate, self._source, lambda widths: np.ones(len(widths), bool))
+            pool.add(known)
+        return pool, "repeat"
+
+    def _surrogate(self):
+        """The process of the latest losses, fitted again if the history has grown."""
+        evaluated = self.history.evaluated
+        widths, losses = self.history.widths[evaluated], self.history.losses[evaluated]
+        standard_losses = gaussian_process.standardise(losses)
+        standard_costs = gaussian_process.standardise(self.history.costs[evaluated])
+        inputs, targets = self._inputs(widths), standard_losses(losses)
+        due = len(losses) >= _FIT_GROWTH * self._fitted_entries
+        if self._hyperparameters is None or due:
+            self._fit(inputs, targets)
+        sign = -1.0 if self._settings["bound"] == "optimistic" else 1.0
+        return Surrogate(
+            process=gaussian_process.GaussianProcess(inputs, targets, self._hyperparameters),
+            cost=self._costs,
+            losses=standard_losses,
+            costs=standard_costs,
+            inputs=self._inputs,
+            deviations=sign * math.sqrt(self._settings["beta"]),
+        )
+
+    def _fit(self, inputs, targets):
+        n = len(targets)
+        kept = np.unique(np.linspace(0, n - 1, min(n, _FIT_ENTRIES)).round().astype(int))
+        self._hyperparameters = gaussian_process.fit(
+            inputs[kept],
+            targets[kept],
+            per_group=self._settings["lengthscales"] == "per_group",
+            start=self._hyperparameters,
+            restarts=_FIRST_RESTARTS if self._hyperparameters is None else _RESTARTS,
+            rng=self._rng(_FIT, self._asks),
+        )
+        self._fitted_entries = n
+
+    def _targets(self, m):
+        """m target costs, or weights with `targets="lambda"`."""
+        rng = self._rng(_TARGET, self._asks)
+        low, high = np.full(m, self._least_cost), np.full(m, self._full_cost)
+        if self._settings["targets"] == "lambda":
+            low, high = np.zeros(m), np.ones(m)
+        elif self._settings["targets"] == "gap":
+            front = self._front()
+            if len(front) > 1:
+                areas = pareto.gap_areas(self.history.losses[front], self.history.costs[front])
+                gap = rng.choice(len(areas), size=m, p=areas / areas.sum())
+                low = self.history.costs[front][gap]
+                high = self.history.costs[front][gap + 1]
+        return low + (high - low) * rng.random(m)
+
+    def _chooser(self, surrogate, target):
+        """How a pool chooses, for `Pool.search`."""
+        if self._settings["targets"] == "lambda":
+            return lambda losses, costs, _: scalarisation.choose_by_weight(losses, costs, target)
+        wanted = float(surrogate.costs(target))
+        tolerance = self._settings["tolerance"] * self._full_cost / surrogate.costs.scale
+
+        def choose(losses, costs, weight):
+            start = 0.5 if weight is None else weight
+            return scalarisation.choose_by_cost(losses, costs, wanted, tolerance, start)
+
+        return choose
+
+    def _front(self):
+        """Entries of the history on the front, by ascending cost."""
+        evaluated = np.flatnonzero(self.history.evaluated)
+        losses, costs = self.history.losses[evaluated], self.history.costs[evaluated]
+        return evaluated[pareto.front_indices(losses, costs)]
+
+    def _parents(self):
+        """Widths to mutate: the front's."""
+        return self.history.widths[self._front()]
+
+    def _inputs(self, widths):
+        """Multipliers of the groups that can vary."""
+        return self.space.multipliers(widths)[:, self.space.searchable]
+
+    def _costs(self, widths):
+        """Costs of widths `(n, groups)`, checked: float64 `(n,)`."""
+        if not len(widths):
+            return np.zeros(0)
+        costs = np.asarray(self.cost(widths), np.float64)
+        if costs.shape != (len(widths),) or not np.isfinite(costs).all():
+            raise ValueError(
+                f"The cost of {len(widths)} width vectors must be as many finite numbers. "
+                f"Received: shape={costs.shape}, costs={costs}"
+            )
+        return costs
+
+    def _rng(self, stream, number):
+        return np.random.default_rng([self._settings["seed"], stream, number])
+
+
+def _point(kind, **known):
+    """One entry of `last_ask`, `None` for what is not known."""
+    point = dict.fromkeys(("target_cost", "weight", "predicted_loss", "predicted_sd"))
+    point |= {"kind": kind, "missed_tolerance": False} | known
+    point["cost"] = float(point["cost"])
+    return point
+
+
+def _whole(name, value, least):
+    """`value` as an int of at least `least`."""
+    try:
+        whole = int(value)
+        if isinstance(value, bool) or whole != value or whole < least:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must be a whole number, at least {least}. Received: {name}={value!r}"
+        ) from None
+    return whole

@@ -1,0 +1,471 @@
+"""The slimmable model: call with widths, train by sandwich steps."""
+
+import json
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_joslim.graph import layer_calls as calls
+from keras_joslim.graph.convert import copy_weights
+from keras_joslim.graph.walk import layers_in_order
+from keras_joslim.losses_per_output import LossesPerOutput
+from keras_joslim.schedules.schedule import NonFiniteLossError, Schedule
+from keras_joslim.schedules.uniform import UniformWidths
+from keras_joslim.width_space import WidthSpace
+
+
+@keras.saving.register_keras_serializable("keras_joslim")
+class SlimmableModel(keras.Model):
+    """One set of weights, every layer runnable at fewer channels.
+
+    Made by `make_slimmable`. `fit`, `evaluate`, `predict` and callbacks work as on
+    any Keras model and mean the full network; `fit` trains by sandwich steps over
+    the full network, sampled ones and the smallest one, the narrow ones distilled
+    from the full one's output (METHODS of US-Net and Joslim). Which ones is the
+    business of a schedule among the callbacks; without one, `UniformWidths()`.
+
+    Args:
+        network: the functional model called with `[inputs, widths]`.
+        width_space: its `WidthSpace`.
+        original: the model it was made from: dict of `config`, its Keras config as
+            JSON text, and `output_names`.
+
+    Call arguments:
+        inputs: what the original model takes.
+        widths: int32 `(groups,)`, a legal width vector; `None` is the full network.
+        training: as everywhere in Keras.
+
+    Example:
+
+    >>> slim = make_slimmable(keras.applications.MobileNetV2(weights=None), min_width=0.42)
+    >>> slim.compile("sgd", keras.losses.SparseCategoricalCrossentropy(), ["accuracy"])
+    >>> slim.fit(images, labels, callbacks=[Joslim(calibration_data, tau=100)])
+    >>> slim(images, widths=slim.width_space.smallest)
+    """
+
+    def __init__(self, network, width_space, original, name=None, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.network = network
+        self.width_space = width_space
+        self.original = original
+        self.output_names = original["output_names"]
+        self.network._register_call_context_args("batch_statistics", "update_statistics")
+        self.smallest_loss_tracker = keras.metrics.Mean(name="smallest_loss")
+        self.weight_decay = 0.0
+        self._distillation = None
+        self._losses_per_output = None
+        self._make_run_state()
+        self.built = True
+
+    def _make_run_state(self):
+        """Variables of a run; not weights, so the original's weight files load."""
+        space = self.width_space
+        rows = np.stack([space.full, space.smallest])[None]
+        with keras.src.utils.tracking.DotNotTrackScope():
+            # (steps per execution, networks, groups); both leading sizes may change
+            # between executions without a new trace.
+            self._training_widths = tf.Variable(
+                rows,
+                trainable=False,
+                shape=(None, None, len(space)),
+                dtype=tf.int32,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                name="training_widths",
+            )
+            # (step, row) of the first loss that was not finite, -1 while all are.
+            self._non_finite = tf.Variable(
+                [-1, -1],
+                trainable=False,
+                dtype=tf.int64,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                name="non_finite",
+            )
+        self._history_function = None
+
+    # -- calling -------------------------------------------------------------
+
+    def call(self, inputs, widths=None, training=None):
+        # Moving statistics are those of the full network's passes.
+        update = widths is None
+        if widths is None:
+            widths = self.width_space.full
+        widths = ops.convert_to_tensor(widths, "int32")
+        return self.network([inputs, widths], training=training, update_statistics=update)
+
+    def compute_output_shape(self, input_shape):
+        return keras.tree.map_structure(lambda t: t.shape, self.network.output)
+
+    @property
+    def inputs(self):
+        """Symbolic inputs of the original model."""
+        return self.network.inputs[:-1]
+
+    @property
+    def outputs(self):
+        """Symbolic outputs."""
+        return self.network.outputs
+
+    def layer_calls(self):
+        """The `LayerCall`s of the network, which the costs are made of."""
+        return calls.layer_calls(self.network)
+
+    def summary(self, *args, **kwargs):
+        """Prints the network layer by layer, as Keras does."""
+        return self.network.summary(*args, **kwargs)
+
+    # -- compiling -----------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        metrics=None,
+        *,
+        weight_decay=0.0,
+        distillation=None,
+        jit_compile="auto",
+        **kwargs,
+    ):
+        """Configures training, as `keras.Model.compile`, with two more arguments.
+
+        Args:
+            optimizer: any Keras optimizer.
+            loss: as in Keras; needed for `fit`.
+            metrics: as in Keras; they are the full network's.
+            weight_decay: coupled decay: `gradient += weight_decay * weight` before
+                the optimizer's momentum, for kernels of convolutions and dense
+                layers; never BatchNormalization, biases or depthwise kernels.
+                (Keras's own `weight_decay` is decoupled and far weaker under SGD.)
+            distillation: the distillation loss of outputs for whose loss the table
+                has none: a dict by output name, or one loss if there is one output.
+            jit_compile: must not be `True`: XLA compiles again for every new width.
+            **kwargs: further arguments of `keras.Model.compile`.
+
+        Raises:
+            ValueError: `jit_compile=True`, a negative weight decay.
+        """
+        if jit_compile is True:
+            raise ValueError(
+                "A slimmable model cannot be compiled with XLA: XLA needs static shapes and "
+                "compiles again for every new width, a compilation a step, though TensorFlow "
+                "traces only once. Received: jit_compile=True. Leave it out."
+            )
+        if not weight_decay >= 0:
+            raise ValueError(f"Weight decay is not negative. Received: weight_decay={weight_decay}")
+        self.weight_decay = float(weight_decay)
+        self._distillation = distillation
+        self._losses_per_output = None
+        self._history_function = None
+        super().compile(
+            optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=False, **kwargs
+        )
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config:
+            config["weight_decay"] = self.weight_decay
+            config["distillation"] = keras.saving.serialize_keras_object(self._distillation)
+            config.pop("jit_compile", None)
+        return config
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    @property
+    def metrics(self):
+        metrics = super().metrics
+        return (
+            metrics
+            if self.smallest_loss_tracker in metrics
+            else [
+                *metrics,
+                self.smallest_loss_tracker,
+            ]
+        )
+
+    # -- training ------------------------------------------------------------
+
+    @property
+    def training_widths(self):
+        """int32 `(steps, networks, groups)`: the sandwich of the next steps.
+
+        Step `i` of a run trains row `i % steps`. The first network is the full one.
+        """
+        return self._training_widths.numpy()
+
+    @training_widths.setter
+    def training_widths(self, rows):
+        rows = np.asarray(rows, np.int32)
+        full = self.width_space.full
+        if rows.ndim != 3 or rows.shape[2:] != full.shape or not (rows[:, 0] == full).all():
+            raise ValueError(
+                "`training_widths` has the shape (steps, networks, groups), the full network "
+                f"first. Received: shape={rows.shape} for {len(full)} groups"
+            )
+        self._training_widths.assign(rows)
+
+    def fit(self, *args, callbacks=None, **kwargs):
+        """Trains by sandwich steps; see `keras.Model.fit` for the arguments.
+
+        The schedule among `callbacks` decides which networks are trained;
+        `UniformWidths()` if there is none.
+
+        Raises:
+            ValueError: more than one schedule.
+            NonFiniteLossError: a loss became NaN or infinite.
+        """
+        given = _as_list(callbacks)
+        schedules = [c for c in given if isinstance(c, Schedule)]
+        if len(schedules) > 1:
+            names = [type(s).__name__ for s in schedules]
+            raise ValueError(f"`fit` takes one schedule. Received: {names}")
+        if not schedules:
+            given = [UniformWidths(), *given]
+        self._non_finite.assign([-1, -1])
+        return super().fit(*args, callbacks=given, **kwargs)
+
+    def train_step(self, data):
+        """One optimizer step over the full network and the narrow ones of its row."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        networks = self._training_widths.read_value()
+        networks = networks[tf.math.floormod(step, tf.shape(networks)[0])]
+        weights = self.trainable_weights
+
+        with tf.GradientTape() as tape:
+            y_full = self.network([x, networks[0]], training=True, update_statistics=True)
+            loss = self._compute_loss(x, y, y_full, sample_weight, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = [_dense(g, w) for g, w in zip(tape.gradient(scaled, weights), weights)]
+        full_loss = _unscaled(loss)
+        batch = tf.shape(next(v for v in keras.tree.flatten(x) if v is not None))[0]
+        self._loss_tracker.update_state(full_loss, sample_weight=batch)
+
+        targets = keras.tree.map_structure(ops.stop_gradient, y_full)
+        gradients, last_loss, bad_row = self._narrow_passes(
+            x, y, sample_weight, targets, networks, gradients
+        )
+        last_loss = tf.where(tf.shape(networks)[0] > 1, last_loss, full_loss)
+        self.smallest_loss_tracker.update_state(last_loss, sample_weight=batch)
+        self._note_non_finite(full_loss, bad_row)
+        gradients = self._decayed(gradients, weights)
+        self.optimizer.apply_gradients(zip(gradients, weights))
+        return self.compute_metrics(x, y, y_full, sample_weight=sample_weight)
+
+    def _narrow_passes(self, x, y, sample_weight, targets, networks, gradients):
+        """The distillation gradients of all but the first network, one after the other.
+
+        A loop, not an unrolled graph: memory stays near one network's, and the
+        number of networks can change without a new trace.
+        """
+        losses = self._output_losses()
+        weights = self.trainable_weights
+        count = tf.shape(networks)[0]
+
+        def body(i, total, last_loss, bad_row):
+            with tf.GradientTape() as tape:
+                y_pred = self.network([x, networks[i]], training=True, update_statistics=False)
+                loss = losses.soft(y, y_pred, targets, sample_weight)
+                scaled = self.optimizer.scale_loss(loss)
+            more = [_dense(g, w) for g, w in zip(tape.gradient(scaled, weights), weights)]
+            total = [a + b for a, b in zip(total, more)]
+            # Losses that layers add in this pass belong to the full network's alone.
+            self.network._clear_losses()
+            last_loss = tf.cond(
+                i == count - 1,
+                lambda: _unscaled(losses.task(y, y_pred, sample_weight)),
+                lambda: last_loss,
+            )
+            good = tf.math.is_finite(loss) | (bad_row >= 0)
+            return i + 1, total, last_loss, tf.where(good, bad_row, i)
+
+        zero = tf.constant(0.0, _unscaled_dtype(self))
+        _, gradients, last_loss, bad_row = tf.while_loop(
+            lambda i, *_: i < count,
+            body,
+            (tf.constant(1), gradients, zero, tf.constant(-1)),
+            parallel_iterations=1,
+        )
+        return gradients, last_loss, bad_row
+
+    def losses_per_output(self, batch):
+        """The compiled losses output by output, made ready with one `(x, y, weight)` batch."""
+        if self._compile_loss is not None and not self._compile_loss.built:
+            self._symbolic_build(data_batch=tuple(batch))
+        return self._output_losses()
+
+    def _output_losses(self):
+        if self._losses_per_output is None:
+            if self._compile_loss is None or not self._compile_loss.built:
+                raise ValueError(
+                    "The model was compiled without a loss. Use `compile(optimizer, loss=...)`."
+                )
+            self._losses_per_output = LossesPerOutput(self._compile_loss, self._distillation)
+        return self._losses_per_output
+
+    def _note_non_finite(self, full_loss, bad_row):
+        row = tf.where(tf.math.is_finite(full_loss), bad_row, 0)
+        now = tf.stack([tf.cast(self.optimizer.iterations, tf.int64), tf.cast(row, tf.int64)])
+        seen = self._non_finite.read_value()
+        self._non_finite.assign(tf.where((row >= 0) & (seen[0] < 0), now, seen))
+
+    def _decayed(self, gradients, weights):
+        if not self.weight_decay:
+            return gradients
+        decayed = self._decayed_ids()
+        # Replicas' gradients are summed, and a scaled loss scales the decay with it.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        rate = self.optimizer.scale_loss(tf.constant(self.weight_decay / replicas))
+        return [
+            g + tf.cast(rate, g.dtype) * tf.cast(w.value, g.dtype) if id(w) in decayed else g
+            for g, w in zip(gradients, weights)
+        ]
+
+    def _decayed_ids(self):
+        depthwise = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+        return {
+            id(variable)
+            for layer in self.network._flatten_layers(include_self=False)
+            if not isinstance(layer, depthwise)
+            for variable in layer._trainable_variables
+            if variable.name in ("kernel", "pointwise_kernel")
+        }
+
+    def raise_if_non_finite(self):
+        """Stops a run in which a loss became NaN or infinite.
+
+        Raises:
+            NonFiniteLossError: naming the step, the network and its widths.
+        """
+        step, row = (int(v) for v in self._non_finite.numpy())
+        if step >= 0:
+            rows = self.training_widths
+            widths = rows[step % len(rows)][row].tolist()
+            raise NonFiniteLossError(step, row, widths)
+
+    # -- the history ---------------------------------------------------------
+
+    def losses_at(self, widths, x, y, sample_weight=None):
+        """Task losses of many sub-networks on one batch, BatchNormalization on its statistics.
+
+        This is how a history is re-calibrated (Joslim, algorithm 1): one compiled
+        loop over the networks, with today's weights, nothing of the model changed,
+        dropout off.
+
+        Args:
+            widths: int `(n, groups)`.
+            x: a batch of inputs, as the model takes them.
+            y: its labels.
+            sample_weight: as in `fit`.
+
+        Returns:
+            float64 numpy `(n,)`.
+        """
+        if self._history_function is None:
+            self._history_function = tf.function(self._history_losses)
+        data = keras.tree.map_structure(
+            lambda v: None if v is None else tf.convert_to_tensor(v), (x, y, sample_weight)
+        )
+        self.losses_per_output(data)
+        widths = tf.constant(np.asarray(widths, np.int32).reshape(-1, len(self.width_space)))
+        # The number of networks is left open, so that a growing history is traced once.
+        spec = tf.TensorSpec((None, len(self.width_space)), tf.int32)
+        specs = keras.tree.map_structure(
+            lambda v: None if v is None else tf.TensorSpec.from_tensor(v), data
+        )
+        function = self._history_function.get_concrete_function(spec, *specs)
+        flat = [v for v in keras.tree.flatten(data) if v is not None]
+        return function(widths, *flat).numpy().astype(np.float64)
+
+    def _history_losses(self, widths, x, y, sample_weight):
+        losses = self._output_losses()
+
+        def one(vector):
+            y_pred = self.network([x, vector], training=False, batch_statistics=True)
+            return tf.cast(losses.task(y, y_pred, sample_weight), tf.float32)
+
+        return tf.map_fn(one, widths, fn_output_signature=tf.float32, parallel_iterations=1)
+
+    # -- saving --------------------------------------------------------------
+
+    def load_weights(self, filepath, *args, **kwargs):
+        """Loads a weights file of the original model, or one that `save_weights` wrote.
+
+        Raises:
+            ValueError: the file fits neither; see `keras.Model.load_weights`.
+        """
+        stock = self._original_model()
+        try:
+            stock.load_weights(filepath, *args, **kwargs)
+        except ValueError as error:
+            if not str(filepath).endswith(".keras"):
+                raise
+            try:
+                return super().load_weights(filepath, *args, **kwargs)
+            except ValueError:
+                raise error from None
+        for old, new in zip(_with_state(stock), _with_state(self.network), strict=True):
+            copy_weights(old, new)
+
+    def save_weights(self, filepath, *args, **kwargs):
+        """Saves the weights in a file that the original model loads as well."""
+        stock = self._original_model()
+        for old, new in zip(_with_state(self.network), _with_state(stock), strict=True):
+            copy_weights(old, new)
+        stock.save_weights(filepath, *args, **kwargs)
+
+    def _original_model(self):
+        return keras.saving.deserialize_keras_object(json.loads(self.original["config"]))
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "network": keras.saving.serialize_keras_object(self.network),
+            "width_space": self.width_space.to_dict(),
+            "original": self.original,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
+        space = WidthSpace.from_dict(config["width_space"])
+        return cls(network, space, config["original"], name=config["name"])
+
+    def get_build_config(self):
+        return None
+
+    def build_from_config(self, config):
+        # The network comes built.
+        return
+
+
+def _as_list(callbacks):
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+
+
+def _with_state(model):
+    """The layers that hold variables, in an order that conversion keeps."""
+    return [layer for layer in layers_in_order(model) if layer.variables]
+
+
+def _dense(gradient, weight):
+    """A gradient as a plain tensor; zeros for a weight that this pass did not touch."""
+    if gradient is None:
+        return tf.zeros(weight.shape, weight.dtype)
+    return tf.convert_to_tensor(gradient)
+
+
+def _unscaled(loss):
+    """A loss as one replica alone would have it."""
+    return loss * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)
+
+
+def _unscaled_dtype(model):
+    return model._compile_loss.dtype

@@ -1,0 +1,105 @@
+"""Builds and describes the distribution keras_joslim.
+
+Two folders stand at the top of the checkout and are installed inside the package:
+`tflite/` as `keras_joslim.tflite` (another distribution owns the import name `tflite`) and
+`configs/` as `keras_joslim.configs` (so that an installed `joslim` has the recipes without a
+checkout). `package_dir` says so, for wheels and for editable installs alike.
+"""
+
+import pathlib
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+
+PACKAGE_DIR = {
+    "keras_joslim": "keras_joslim",
+    "keras_joslim.tflite": "tflite",
+    "keras_joslim.configs": "configs",
+}
+
+INSTALL_REQUIRES = [
+    # The backend: tracing, tf.data, the TFLite converter. 2.21 is what the converter was tried on.
+    "tensorflow>=2.21,<3",
+    # Layers, models, fit. Slimmable layers override parts of the trainer and of BatchNormalization
+    # that changed between minor releases; 3.15 is the first one tested.
+    "keras>=3.15,<4",
+    # Widths, costs, history, fronts.
+    "numpy>=2.0",
+    # Linear algebra and L-BFGS of the Gaussian process; quasi-random candidates.
+    "scipy>=1.13",
+    # The handwritten digits that the main job trains on are embedded in it.
+    "scikit-learn>=1.5",
+    # The command line. Not >=2: tensorflow-model-optimization (extra qat) wants ~=1.2.
+    "absl-py>=1.4",
+    # Recipes as ConfigDict, `--config.train.epochs=2` overrides.
+    "ml_collections>=1.0",
+    # The LiteRT interpreter that checks and times each file; tf.lite.Interpreter is deprecated.
+    "ai-edge-litert>=2.1",
+    # Plots of the front, in a notebook and as one HTML file.
+    "plotly>=6.0",
+    # Progress of the long loops outside fit.
+    "tqdm>=4.66",
+]
+
+EXTRAS_REQUIRE = {
+    # Quantisation-aware training. Not a plain dependency: importing it switches tf.keras to
+    # tf_keras for the whole process (TF_USE_LEGACY_KERAS=1), it pulls tf_keras in, and it holds
+    # absl-py below 2 for everybody.
+    "qat": [
+        "tensorflow-model-optimization>=0.8.1",
+        "tf_keras>=2.21,<3",
+    ],
+    "test": [
+        # The wheel check builds sdist and wheel as a release does, but with the environment's own
+        # setuptools, so that it runs off line too.
+        "build>=1.2",
+        "setuptools>=77",
+        # Properties over random widths and graphs.
+        "hypothesis>=6.120",
+        # Requirements and versions in tests/packaging.
+        "packaging>=24",
+        "pytest>=8.3",
+        "ruff>=0.9",
+    ],
+}
+
+
+def packages():
+    """The folders to install, by import name."""
+    inside = setuptools.find_packages(include=["keras_joslim", "keras_joslim.*"])
+    return sorted(set(inside) | set(PACKAGE_DIR))
+
+
+setuptools.setup(
+    name="keras_joslim",
+    version="0.1.0",
+    description="Slimmable Keras models: weights and widths trained jointly, exported to TFLite",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The keras_joslim authors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="keras, tensorflow, tflite, slimmable networks, neural architecture search, pruning",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    python_requires=">=3.11,<3.14",
+    packages=packages(),
+    package_dir=PACKAGE_DIR,
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+    entry_points={"console_scripts": ["joslim = keras_joslim.app.main:run"]},
+    # Not the default `build/`: where case does not count it is the same name as the file BUILD.
+    options={"build": {"build_base": "_setuptools"}},
+    zip_safe=False,
+)

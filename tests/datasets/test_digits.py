@@ -1,0 +1,71 @@
+"""The digits: the real images, split once, nothing in two parts."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from keras_joslim import datasets
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits")
+
+
+def test_sizes_shapes_and_range(digits):
+    assert [len(part) for part in digits.splits.values()] == [1077, 360, 360]
+    assert digits.image_shape == (8, 8, 1)
+    assert digits.num_classes == 10
+    for part in digits.splits.values():
+        assert part.images.min() == 0.0
+        assert part.images.max() == 1.0
+
+
+def test_the_three_parts_are_the_original_images_each_once(digits):
+    bunch = load_digits()
+    original = sorted((bunch.images.reshape(-1, 64) / 16).tolist())
+    parts = [part.images.reshape(-1, 64).astype(float) for part in digits.splits.values()]
+    assert sorted(np.concatenate(parts).tolist()) == original
+
+
+def test_each_image_keeps_its_label(digits):
+    bunch = load_digits()
+    label_of = {image.tobytes(): label for image, label in zip(bunch.images / 16, bunch.target)}
+    for part in digits.splits.values():
+        assert all(
+            label_of[image[..., 0].astype(float).tobytes()] == label
+            for image, label in zip(part.images, part.labels, strict=True)
+        )
+
+
+def test_no_image_is_in_two_parts(digits):
+    seen = [{image.tobytes() for image in part.images} for part in digits.splits.values()]
+    # Stronger than disjoint indices: not even two equal images are apart.
+    assert not seen[0] & seen[1]
+    assert not seen[0] & seen[2]
+    assert not seen[1] & seen[2]
+
+
+def test_classes_are_in_proportion(digits):
+    whole = np.bincount(load_digits().target) / 1797
+    for part in digits.splits.values():
+        assert np.abs(np.bincount(part.labels) - whole * len(part)).max() <= 2
+
+
+def test_loading_again_gives_the_same_split(digits):
+    again = datasets.load("digits")
+    for name, part in digits.splits.items():
+        np.testing.assert_array_equal(part.images, again.splits[name].images)
+        np.testing.assert_array_equal(part.labels, again.splits[name].labels)
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"'cifar10', 'cifar100', 'digits'.*name='digit'"):
+        datasets.load("digit")
+
+
+def test_an_unknown_option_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"'digits' has no option 'seed'; it takes none.*seed=3"):
+        datasets.load("digits", seed=3)
+    with pytest.raises(ValueError, match=r"it takes \['directory', 'validation_size'\]"):
+        datasets.load("cifar10", folder="data")

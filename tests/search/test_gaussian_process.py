@@ -1,0 +1,190 @@
+"""The Gaussian process against scikit-learn, finite differences and many restarts."""
+
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+from keras_joslim.search import gaussian_process as gp
+
+ONE = gp.Hyperparameters((0.7,), 1.8, 0.05)
+PER_GROUP = gp.Hyperparameters((0.3, 0.9, 2.5), 0.6, 0.002)
+
+
+def _data(n=40, d=3, seed=0, noise=0.05):
+    rng = np.random.default_rng(seed)
+    inputs = rng.uniform(0.3, 1.0, (n, d))
+    losses = np.sin(5 * inputs[:, 0]) + np.exp(-2 * inputs[:, 1:]).sum(axis=1)
+    losses += noise * rng.normal(size=n)
+    return inputs, gp.standardise(losses)(losses)
+
+
+def _scikit(hyperparameters):
+    lengthscales = np.array(hyperparameters.lengthscales)
+    kernel = ConstantKernel(hyperparameters.output_scale) * Matern(
+        lengthscales if len(lengthscales) > 1 else float(lengthscales[0]), nu=2.5
+    )
+    return GaussianProcessRegressor(kernel, alpha=hyperparameters.noise, optimizer=None)
+
+
+@pytest.mark.parametrize("hyperparameters", [ONE, PER_GROUP])
+def test_posterior_is_scikit_learns(hyperparameters):
+    inputs, targets = _data()
+    others = np.random.default_rng(1).uniform(0.2, 1.1, (50, 3))
+    mean, sd = gp.GaussianProcess(inputs, targets, hyperparameters).predict(others)
+    expected = _scikit(hyperparameters).fit(inputs, targets).predict(others, return_std=True)
+    np.testing.assert_allclose(mean, expected[0], rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(sd, expected[1], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("hyperparameters", [ONE, PER_GROUP])
+def test_log_posterior_is_scikit_learns_likelihood_and_scipys_gamma_densities(hyperparameters):
+    inputs, targets = _data()
+    value, _ = gp.log_posterior(hyperparameters.logarithms, inputs, targets)
+    kernel = _scikit(hyperparameters).kernel + WhiteKernel(hyperparameters.noise)
+    model = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=None).fit(inputs, targets)
+    expected = model.log_marginal_likelihood_value_
+    for values, (shape, rate) in (
+        (hyperparameters.lengthscales, (3.0, 6.0)),
+        (hyperparameters.output_scale, (2.0, 0.15)),
+        (hyperparameters.noise, (1.1, 0.05)),
+    ):
+        expected += np.sum(scipy.stats.gamma(shape, scale=1 / rate).logpdf(values))
+    assert value == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("hyperparameters", [ONE, PER_GROUP])
+def test_gradient_is_the_finite_difference(hyperparameters):
+    inputs, targets = _data()
+    point = hyperparameters.logarithms
+    _, gradient = gp.log_posterior(point, inputs, targets)
+    step = 1e-5
+    for i in range(len(point)):
+        offset = step * np.eye(len(point))[i]
+        above, _ = gp.log_posterior(point + offset, inputs, targets)
+        below, _ = gp.log_posterior(point - offset, inputs, targets)
+        assert gradient[i] == pytest.approx((above - below) / (2 * step), rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("per_group", [False, True])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_many_restarts_find_nothing_better(per_group, seed):
+    inputs, targets = _data(n=30, seed=seed)
+    found = gp.fit(inputs, targets, per_group=per_group)
+    value, gradient = gp.log_posterior(found.logarithms, inputs, targets)
+    many = gp.fit(inputs, targets, per_group=per_group, restarts=30, rng=np.random.default_rng(9))
+    best, _ = gp.log_posterior(many.logarithms, inputs, targets)
+    assert value >= best - 1e-4
+    assert np.abs(gradient).max() < 0.05
+    assert len(found.lengthscales) == (3 if per_group else 1)
+
+
+def test_the_fit_tells_noise_from_function():
+    quiet = gp.fit(*_data(n=60, noise=0.01))
+    loud = gp.fit(*_data(n=60, noise=0.5))
+    assert quiet.noise < 0.01 < 0.1 < loud.noise
+
+
+def test_a_group_that_does_not_matter_gets_a_longer_lengthscale():
+    rng = np.random.default_rng(0)
+    inputs = rng.uniform(0.3, 1.0, (60, 2))
+    losses = np.sin(8 * inputs[:, 0])
+    first, second = gp.fit(inputs, gp.standardise(losses)(losses), per_group=True).lengthscales
+    assert second > 2 * first
+
+
+def test_a_warm_start_keeps_the_optimum():
+    inputs, targets = _data()
+    first = gp.fit(inputs, targets)
+    again = gp.fit(inputs, targets, start=first, restarts=0)
+    np.testing.assert_allclose(again.logarithms, first.logarithms, atol=0.02)
+
+
+def test_glance_has_the_mean_and_a_limit_of_the_deviation():
+    inputs, targets = _data()
+    process = gp.GaussianProcess(inputs, targets, PER_GROUP)
+    others = np.concatenate([inputs, np.random.default_rng(1).uniform(0, 2, (100, 3))])
+    mean, sd = process.predict(others)
+    glanced, limit = process.glance(others)
+    np.testing.assert_allclose(glanced, mean, rtol=1e-9, atol=1e-10)
+    assert (sd <= limit + 1e-9).all()
+    # With one observation there is nothing the limit leaves out.
+    single = gp.GaussianProcess(inputs[:1], targets[:1], PER_GROUP)
+    np.testing.assert_allclose(single.glance(others)[1], single.predict(others)[1], atol=1e-6)
+
+
+def test_covariances_do_not_depend_on_the_block(monkeypatch):
+    inputs, targets = _data()
+    others = np.random.default_rng(1).uniform(0.2, 1.1, (50, 3))
+    whole = gp.GaussianProcess(inputs, targets, ONE).predict(others)
+    monkeypatch.setattr(gp, "_BLOCK", 7 * len(inputs))
+    parts = gp.GaussianProcess(inputs, targets, ONE).predict(others)
+    np.testing.assert_allclose(parts, whole, rtol=1e-9, atol=1e-12)
+
+
+def test_equal_inputs_and_thousands_of_near_equal_ones_are_no_trouble():
+    inputs = np.repeat([[0.5, 0.5], [0.5, 0.500001], [1.0, 1.0]], 100, axis=0)
+    targets = np.tile([1.0, -1.0, 0.5], 100)
+    for hyperparameters in (
+        gp.fit(inputs, targets, restarts=0),
+        gp.Hyperparameters((100.0,), 1000.0, 1e-4),
+    ):
+        mean, sd = gp.GaussianProcess(inputs, targets, hyperparameters).predict(inputs)
+        assert np.isfinite(mean).all()
+        assert np.isfinite(sd).all()
+
+
+def test_one_observation_and_no_input():
+    fitted = gp.fit(np.empty((2, 0)), [1.0, 1.2], per_group=True)
+    mean, _ = gp.GaussianProcess(np.empty((2, 0)), [1.0, 1.2], fitted).predict(np.empty((3, 0)))
+    assert (mean > 0.5).all()
+    gp.fit([[0.5, 0.2]], [0.0])
+
+
+def test_standardise():
+    standard = gp.standardise([1.0, 3.0])
+    np.testing.assert_allclose(standard([1.0, 3.0, 5.0]), [-1.0, 1.0, 3.0])
+    np.testing.assert_allclose(standard.inverse(standard([4.0, -2.0])), [4.0, -2.0])
+    np.testing.assert_allclose(gp.standardise([0.1] * 7)([0.1, 1.1]), [0.0, 1.0], atol=1e-12)
+
+
+def test_hyperparameters_as_json():
+    again = gp.Hyperparameters.from_dict(json.loads(json.dumps(PER_GROUP.to_dict())))
+    assert again == PER_GROUP
+    np.testing.assert_allclose(
+        gp.Hyperparameters.from_logarithms(PER_GROUP.logarithms).logarithms, PER_GROUP.logarithms
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"lengthscales": [], "output_scale": 1.0, "noise": 1.0},
+        {"lengthscales": [1.0, -1.0], "output_scale": 1.0, "noise": 1.0},
+        {"lengthscales": [1.0], "output_scale": float("nan"), "noise": 1.0},
+        {"lengthscales": 1.0, "output_scale": 1.0, "noise": 1.0},
+    ],
+)
+def test_foreign_hyperparameters_are_refused(config):
+    with pytest.raises(ValueError, match="Not the description of hyper-parameters"):
+        gp.Hyperparameters.from_dict(config)
+
+
+def test_shapes_that_do_not_fit():
+    inputs, targets = _data()
+    with pytest.raises(ValueError, match=r"inputs\.shape=\(40, 3\), targets\.shape=\(39,\)"):
+        gp.GaussianProcess(inputs, targets[:-1], ONE)
+    with pytest.raises(ValueError, match=r"n at least 1"):
+        gp.fit(np.empty((0, 3)), [])
+    with pytest.raises(ValueError, match="must be finite"):
+        gp.fit(inputs, np.append(targets[:-1], np.nan))
+    with pytest.raises(ValueError, match=r"1 or 3 lengthscales.*\(1\.0, 2\.0\)"):
+        gp.GaussianProcess(inputs, targets, gp.Hyperparameters((1.0, 2.0), 1.0, 1.0))
+    with pytest.raises(ValueError, match=r"shape \(m, 3\)\. Received: shape=\(5, 2\)"):
+        gp.GaussianProcess(inputs, targets, ONE).predict(np.ones((5, 2)))
+    with pytest.raises(ValueError, match=r"start with 3 lengthscales"):
+        gp.fit(inputs, targets, per_group=True, start=ONE)

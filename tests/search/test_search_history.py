@@ -1,0 +1,102 @@
+"""The history: order, latest losses, entries without a loss, JSON."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_joslim.search import History
+
+
+def _history():
+    history = History(groups=2)
+    for widths, cost in (([8, 16], 10.0), ([8, 32], 20.0), ([16, 32], 30.0)):
+        history.append(widths, cost)
+    return history
+
+
+def test_entries_keep_their_order_and_have_no_loss_yet():
+    history = _history()
+    assert len(history) == 3
+    assert history.widths.dtype == np.int32
+    assert history.widths.tolist() == [[8, 16], [8, 32], [16, 32]]
+    assert history.costs.tolist() == [10.0, 20.0, 30.0]
+    assert np.isnan(history.losses).all()
+    assert not history.evaluated.any()
+
+
+def test_empty_arrays_have_their_shapes():
+    history = History(groups=3)
+    assert history.widths.shape == (0, 3)
+    assert history.losses.shape == history.costs.shape == history.evaluated.shape == (0,)
+
+
+def test_losses_are_replaced_and_new_entries_wait():
+    history = _history()
+    history.set_losses([3.0, 2.0, 1.0])
+    history.set_losses([6.0, 5.0, 4.0])
+    history.append([16, 16], 15.0)
+    np.testing.assert_array_equal(history.losses, [6.0, 5.0, 4.0, np.nan])
+    assert history.evaluated.tolist() == [True, True, True, False]
+
+
+def test_membership_and_unseen():
+    history = _history()
+    assert [8, 32] in history
+    assert np.array([8, 32], np.int64) in history
+    assert [32, 8] not in history
+    assert history.unseen(np.array([[8, 16], [16, 16]])).tolist() == [False, True]
+
+
+def test_no_widths_twice():
+    with pytest.raises(ValueError, match=r"in the history already\. Received: widths=\(8, 32\)"):
+        _history().append([8, 32], 20.0)
+
+
+def test_bad_entries():
+    with pytest.raises(ValueError, match=r"Expected 2 widths.*\(8,\)"):
+        _history().append([8], 1.0)
+    with pytest.raises(ValueError, match=r"must be finite\. Received: cost=nan"):
+        _history().append([1, 2], np.nan)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_names_its_entry_and_changes_nothing(bad):
+    history = _history()
+    history.set_losses([3.0, 2.0, 1.0])
+    with pytest.raises(ValueError, match=rf"entry 1 .*widths=\[8, 32\].*loss={bad}"):
+        history.set_losses([1.0, bad, 1.0])
+    assert history.losses.tolist() == [3.0, 2.0, 1.0]
+
+
+def test_all_losses_are_told():
+    with pytest.raises(ValueError, match=r"all 3 entries.*shape=\(2,\)"):
+        _history().set_losses([1.0, 2.0])
+
+
+def test_json_round_trip_is_exact():
+    history = _history()
+    history.set_losses([1 / 3, np.nextafter(1.0, 2.0), 1e-300])
+    history.append([16, 16], 0.1)
+    text = json.dumps(history.to_dict(), allow_nan=False)
+    again = History.from_dict(json.loads(text))
+    for name in ("widths", "losses", "costs", "evaluated"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(history, name))
+    assert [16, 16] in again
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"losses": [1.0]},
+        {"losses": [1.0, float("inf"), 2.0]},
+        {"widths": [[8, 16], [8, 16], [16, 32]]},
+        {"widths": [[8, 16], [8], [16, 32]]},
+        {"costs": None},
+    ],
+)
+def test_a_foreign_description_is_refused(change):
+    with pytest.raises(ValueError, match="Not the description of a history"):
+        History.from_dict(_history().to_dict() | change)
+    with pytest.raises(ValueError, match="Not the description of a history"):
+        History.from_dict({"entries": []})

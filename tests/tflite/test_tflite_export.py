@@ -1,0 +1,245 @@
+"""Export: every file in the manifest is checked, whole, and made once."""
+
+import hashlib
+import importlib
+import json
+
+import numpy as np
+import pytest
+
+from keras_joslim import tflite
+
+# The package's attribute of that name is the function.
+MODULE = importlib.import_module("keras_joslim.tflite.export")
+
+
+class Log:
+    """Collects what `on_progress` is told; stops the export after so many new files."""
+
+    def __init__(self, stop_after=None):
+        self.events = []
+        self.stop_after = stop_after
+
+    def __call__(self, done, total, entry, kept):
+        self.events.append((done, total, entry.point, entry.format, kept))
+        if len(self.new) == self.stop_after:
+            raise KeyboardInterrupt
+
+    @property
+    def new(self):
+        return [event[2:4] for event in self.events if not event[4]]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, model, build_model, images):
+    """A directory with two points in two formats; not to be changed."""
+    directory = tmp_path_factory.mktemp("exported")
+    path = directory / "models" / "p01.keras"
+    path.parent.mkdir()
+    build_model(seed=1).save(path)
+    models = {"p00": model, "p01": path}
+    metadata = {"p00": {"widths": np.array([4, 8], np.int32), "costs": {"macs": np.int64(7)}}}
+    log = Log()
+    manifest = tflite.export(models, directory, images=images, metadata=metadata, on_progress=log)
+    return directory, models, manifest, log
+
+
+@pytest.fixture
+def export_one(tmp_path, model, images):
+    """Exports `model` as fp32 to a directory of the test; keywords change the call."""
+
+    def call(**changes):
+        arguments = {
+            "models": {"p00": model},
+            "directory": tmp_path / "out",
+            "formats": ("fp32",),
+            "images": images,
+        }
+        return tflite.export(**(arguments | changes))
+
+    return call
+
+
+def test_manifest_tells_the_truth(exported, images):
+    directory, _, manifest, _ = exported
+    assert [entry.path for entry in manifest] == [
+        "models/p00.fp16.tflite",
+        "models/p00.fp32.tflite",
+        "models/p01.fp16.tflite",
+        "models/p01.fp32.tflite",
+    ]
+    for entry in manifest:
+        data = (directory / entry.path).read_bytes()
+        assert entry.sha256 == hashlib.sha256(data).hexdigest()
+        assert entry.bytes == len(data)
+        assert sum(entry.operators.values()) == len(tflite.operators(data))
+        assert 0 < entry.difference["max_abs"] <= entry.difference["allowed"]
+        assert entry.difference["images"] == len(images)
+        assert [facts.name for facts in entry.inputs] == ["image"]
+        assert set(entry.versions) == {"tensorflow", "keras", "ai_edge_litert"}
+    manifest.check_files(directory)
+    assert tflite.Manifest.load(directory) == manifest
+
+
+def test_metadata_is_passed_through(exported):
+    _, _, manifest, _ = exported
+    assert manifest.find("p00", "fp16").metadata == {"widths": [4, 8], "costs": {"macs": 7}}
+    assert manifest.find("p01", "fp32").metadata == {}
+
+
+def test_points_are_told_apart(exported, images):
+    directory, models, manifest, _ = exported
+    outputs = [tflite.run(directory / f"models/{p}.fp32.tflite", images) for p in ("p00", "p01")]
+    np.testing.assert_allclose(outputs[0], models["p00"](images), rtol=1e-4, atol=1e-5)
+    assert np.abs(outputs[0] - outputs[1]).max() > 0.01
+    assert manifest.find("p00", "fp32").source != manifest.find("p01", "fp32").source
+
+
+def test_source_of_a_path_is_its_sha256(exported):
+    _, models, manifest, _ = exported
+    expected = hashlib.sha256(models["p01"].read_bytes()).hexdigest()
+    assert manifest.find("p01", "fp16").source == expected
+
+
+def test_progress_counts_every_file(exported):
+    log = exported[3]
+    assert [event[:2] for event in log.events] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert len(log.new) == 4
+
+
+def test_second_export_makes_nothing(exported, images, monkeypatch):
+    directory, models, manifest, _ = exported
+    before = (directory / "manifest.json").read_bytes()
+    monkeypatch.setattr(MODULE, "saved_model", None)
+    log = Log()
+    assert tflite.export(models, directory, images=images, on_progress=log) == manifest
+    assert log.new == []
+    assert len(log.events) == 4
+    assert (directory / "manifest.json").read_bytes() == before
+
+
+def test_interrupted_export_goes_on_where_it_stopped(export_one, tmp_path, build_model):
+    models = {"p00": build_model(0), "p01": lambda: build_model(1)}
+    with pytest.raises(KeyboardInterrupt):
+        export_one(models=models, on_progress=Log(stop_after=1))
+    found = sorted(path.name for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert found == ["manifest.json", "p00.fp32.tflite"]
+    tflite.Manifest.load(tmp_path / "out").check_files(tmp_path / "out")
+    log = Log()
+    resumed = export_one(models=models, on_progress=log)
+    assert log.new == [("p01", "fp32")]
+    assert resumed == export_one(models=models, directory=tmp_path / "whole")
+
+
+def test_changed_model_and_damaged_file_are_made_again(export_one, tmp_path, build_model):
+    first = export_one()
+    path = tmp_path / "out" / "models" / "p00.fp32.tflite"
+    path.write_bytes(path.read_bytes()[:-1])
+    log = Log()
+    assert export_one(on_progress=log) == first
+    assert log.new == [("p00", "fp32")]
+    first.check_files(tmp_path / "out")
+
+    second = export_one(models={"p00": build_model(9)}, on_progress=log)
+    assert second.find("p00", "fp32").sha256 != first.find("p00", "fp32").sha256
+    assert len(second) == 1
+
+
+def test_tighter_tolerance_is_applied_to_old_files(export_one):
+    export_one()
+    impossible = {"fp32": tflite.Tolerance(0, 0)}
+    with pytest.raises(tflite.DisagreementError, match="models/p00.fp32.tflite disagrees"):
+        export_one(tolerances=impossible)
+
+
+def test_other_points_and_formats_stay(exported, export_one, build_model):
+    directory, _, manifest, _ = exported
+    merged = export_one(directory=directory, models={"p02": build_model(2)})
+    assert len(merged) == len(manifest) + 1
+    assert all(merged.find(e.point, e.format) == e for e in manifest)
+
+
+def test_new_metadata_reaches_kept_files(export_one, tmp_path):
+    export_one()
+    log = Log()
+    export_one(metadata={"p00": {"validation": {"loss": 0.25}}}, on_progress=log)
+    assert log.new == []
+    assert tflite.Manifest.load(tmp_path / "out").find("p00", "fp32").metadata == {
+        "validation": {"loss": 0.25}
+    }
+
+
+def test_disagreement_leaves_nothing_behind(export_one, tmp_path, monkeypatch, build_model):
+    other = tflite.to_tflite(build_model(seed=4))
+    monkeypatch.setattr(
+        "keras_joslim.tflite.convert.SavedModel.to_tflite", lambda self, name: other
+    )
+    with pytest.raises(tflite.DisagreementError, match="^models/p00.fp32.tflite disagrees"):
+        export_one()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_one_saved_model_serves_all_formats(export_one, monkeypatch):
+    saved_model = MODULE.saved_model
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return saved_model(*arguments)
+
+    monkeypatch.setattr(MODULE, "saved_model", counted)
+    assert len(export_one(formats=("fp32", "fp16"))) == 2
+    assert len(calls) == 1
+
+
+def test_input_shape_is_part_of_what_is_kept(export_one, build_model):
+    model = build_model(shape=(None, None, 3))
+    sizes = []
+    for size in (16, 16, 8):
+        log = Log()
+        manifest = export_one(
+            models={"p00": model},
+            input_shape=(size, size, 3),
+            images=np.full((1, size, size, 3), 0.5, np.float32),
+            on_progress=log,
+        )
+        sizes.append((manifest.find("p00", "fp32").inputs[0].shape, len(log.new)))
+    assert sizes == [((1, 16, 16, 3), 1), ((1, 16, 16, 3), 0), ((1, 8, 8, 3), 1)]
+
+
+def test_foreign_manifest_is_not_overwritten(export_one, tmp_path):
+    (tmp_path / "out").mkdir()
+    foreign = tmp_path / "out" / "manifest.json"
+    foreign.write_text(json.dumps({"name": "a web app"}))
+    with pytest.raises(ValueError, match="something else. Export into another directory"):
+        export_one()
+    assert json.loads(foreign.read_text()) == {"name": "a web app"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": {}}, "at least one entry. Received: models={}"),
+        ({"models": []}, "dict point name -> model .*models=list"),
+        ({"models": {"../p": None}}, r"become file names\). Received: \['../p'\]"),
+        ({"models": {"p00": 3}}, "for point 'p00'. Received: int"),
+        ({"models": {"p00": lambda: None}}, "for point 'p00'. Received: NoneType"),
+        ({"models": {"p00": "gone.keras"}}, "point 'p00'. Received: 'gone.keras': no file"),
+        ({"formats": ()}, r"at least one format. Received: formats=\(\)"),
+        ({"formats": ("fp8",)}, "format='fp8'"),
+        ({"tolerances": {"fp16": tflite.Tolerance(0, 1)}}, r"Received: also \['fp16'\]"),
+        ({"metadata": {"p09": {}}}, r"metadata for points of the models. Received: also"),
+        ({"metadata": {"p00": {"loss": np.nan}}}, "JSON holds in metadata of 'p00', loss.*nan"),
+        ({"images": np.zeros((0, 16, 16, 3), np.float32)}, "at least one image"),
+    ],
+)
+def test_bad_arguments(export_one, changes, message):
+    with pytest.raises(ValueError, match=message):
+        export_one(**changes)
+
+
+def test_foreign_keras_file(export_one, tmp_path):
+    path = tmp_path / "p00.keras"
+    path.write_bytes(b"not a zip archive")
+    with pytest.raises(ValueError, match=r"cannot load the model of point 'p00' from .*p00.keras"):
+        export_one(models={"p00": path})

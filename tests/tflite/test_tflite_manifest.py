@@ -1,0 +1,126 @@
+"""A manifest comes back as it was written; anything else is refused with a reason."""
+
+import json
+
+import pytest
+
+from keras_joslim import tflite
+from keras_joslim.tflite.interpreter import TensorFacts
+from keras_joslim.tflite.manifest import sha256
+
+DATA = b"the bytes of a file"
+
+
+def entry(**changes):
+    fields = {
+        "point": "p00",
+        "format": "fp32",
+        "path": "models/p00.fp32.tflite",
+        "sha256": sha256(DATA),
+        "bytes": len(DATA),
+        "source": "a" * 64,
+        "operators": {"CONV_2D": 2},
+        "difference": {"max_abs": 1e-7},
+        "tolerance": {"absolute": 1e-6, "relative": 1e-5},
+        "inputs": (TensorFacts("image", (1, 8, 8, 1), "float32"),),
+        "outputs": (TensorFacts("logits", (1, 10), "float32"),),
+        "versions": {"keras": "3"},
+        "metadata": {"widths": [4, 8]},
+    }
+    return tflite.ExportedFile(**(fields | changes))
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A directory with a manifest of one file."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "p00.fp32.tflite").write_bytes(DATA)
+    tflite.Manifest((entry(),)).save(tmp_path / "manifest.json")
+    return tmp_path
+
+
+def rewrite(directory, change):
+    path = directory / "manifest.json"
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_round_trip(written):
+    expected = tflite.Manifest((entry(),))
+    assert tflite.Manifest.load(written / "manifest.json") == expected
+    assert tflite.Manifest.load(written) == expected
+
+
+def test_one_entry_a_point_and_format_in_order():
+    manifest = tflite.Manifest()
+    for new in (entry(point="p01"), entry(), entry(format="fp16"), entry(bytes=7)):
+        manifest = manifest.replace(new)
+    assert [(e.point, e.format) for e in manifest] == [
+        ("p00", "fp16"),
+        ("p00", "fp32"),
+        ("p01", "fp32"),
+    ]
+    assert manifest.find("p00", "fp32").bytes == 7
+    assert manifest.find("p02", "fp32") is None
+
+
+def test_changed_and_missing_files_are_named(written):
+    manifest = tflite.Manifest.load(written)
+    manifest.check_files(written)
+    (written / "models" / "p00.fp32.tflite").write_bytes(DATA + b"!")
+    with pytest.raises(ValueError, match=r"missing or changed \['models/p00.fp32.tflite'\]"):
+        manifest.check_files(written)
+    (written / "models" / "p00.fp32.tflite").unlink()
+    with pytest.raises(ValueError, match="missing or changed"):
+        manifest.check_files(written)
+
+
+def test_missing_manifest(tmp_path):
+    with pytest.raises(ValueError, match=r"manifest.json': no file. Export first"):
+        tflite.Manifest.load(tmp_path / "manifest.json")
+
+
+@pytest.mark.parametrize("text", ["", '{"kind": "keras_jos', "\x00\x01"])
+def test_damaged_file(written, text):
+    (written / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match="is not JSON .*move it away"):
+        tflite.Manifest.load(written)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{}", '{"kind": "another", "schema": 1}'])
+def test_foreign_file(written, text):
+    (written / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match="Received: something else"):
+        tflite.Manifest.load(written)
+
+
+def test_newer_schema(written):
+    rewrite(written, lambda value: value.update(schema=99))
+    with pytest.raises(ValueError, match="of schema 1 in .*schema=99"):
+        tflite.Manifest.load(written)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: e.pop("sha256"), "Expected the fields .* in entry 0"),
+        (lambda e: e.update(surprise=1), "Expected the fields"),
+        (lambda e: e.update(bytes="many"), "Expected int in entry 0 .*bytes='many'"),
+        (lambda e: e.update(bytes=True), "Expected int in entry 0 .*bytes=True"),
+        (lambda e: e.update(sha256="feed"), "Expected a sha256 in entry 0 .*sha256='feed'"),
+        (lambda e: e.update(inputs=[{"name": "x"}]), "Expected tensors .* as inputs of entry 0"),
+        (lambda e: e.update(path="../../etc/passwd"), "path inside the manifest's directory"),
+        (lambda e: e.update(path="/etc/passwd"), "path inside the manifest's directory"),
+    ],
+)
+def test_impossible_entry(written, change, message):
+    rewrite(written, lambda value: change(value["files"][0]))
+    with pytest.raises(ValueError, match=message):
+        tflite.Manifest.load(written)
+
+
+def test_files_must_be_a_list(written):
+    rewrite(written, lambda value: value.update(files={}))
+    with pytest.raises(ValueError, match="Expected a list 'files'"):
+        tflite.Manifest.load(written)

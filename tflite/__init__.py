@@ -1,0 +1,34 @@
+"""Keras models to TFLite files that are checked against Keras, described and timed.
+
+TensorFlow, Keras and LiteRT are imported by the functions that need them.
+"""
+
+from keras_joslim.tflite.convert import saved_model, to_tflite
+from keras_joslim.tflite.export import export
+from keras_joslim.tflite.formats import FORMATS, Tolerance
+from keras_joslim.tflite.host import Latency, ProfileError, ProfileTimeoutError, profile
+from keras_joslim.tflite.interpreter import Interpreter, run
+from keras_joslim.tflite.manifest import ExportedFile, Manifest
+from keras_joslim.tflite.operators import check_operators, operators
+from keras_joslim.tflite.verify import Difference, DisagreementError, verify
+
+__all__ = [
+    "FORMATS",
+    "Difference",
+    "DisagreementError",
+    "ExportedFile",
+    "Interpreter",
+    "Latency",
+    "Manifest",
+    "ProfileError",
+    "ProfileTimeoutError",
+    "Tolerance",
+    "check_operators",
+    "export",
+    "operators",
+    "profile",
+    "run",
+    "saved_model",
+    "to_tflite",
+    "verify",
+]

@@ -1,0 +1,265 @@
+"""Times TFLite files on this machine: fresh processes, files interleaved, spread reported.
+
+Medians vary by several percent from process to process and double on a busy machine, while the
+minimum hardly moves. So each file is measured by several processes, each round goes over all files
+in a new random order, and minimum, median and 95th percentile are given together.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+_CHILD = pathlib.Path(__file__).with_name("profile_child.py")
+# Runnable processes of others, as a share of the processors, from which latencies are suspect.
+_BUSY = 0.5
+_WARMUP_SECONDS = 0.05
+_TAIL = 1500
+
+
+class ProfileError(RuntimeError):
+    """A measuring process failed; the file could not be timed."""
+
+
+class ProfileTimeoutError(ProfileError):
+    """A measuring process took longer than it was given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """What was measured of one file.
+
+    Attributes:
+        min, median, p95: milliseconds of one inference, over all runs of all processes.
+        peak_memory: bytes by which the resident memory of a process rose at most, from before
+            the file was opened to after the last run; None where the system does not tell.
+        runs: timed inferences in all.
+        processes: processes that timed the file.
+        process_medians: tuple, the median of each process, milliseconds.
+        threads: threads of one inference.
+        xnnpack: was the XNNPACK delegate on?
+        load_average: runnable processes of others on the machine (1 minute average).
+        warning: "" or what makes the figures doubtful.
+    """
+
+    min: float
+    median: float
+    p95: float
+    peak_memory: int | None
+    runs: int
+    processes: int
+    process_medians: tuple
+    threads: int
+    xnnpack: bool
+    load_average: float | None
+    warning: str = ""
+
+    def to_dict(self):
+        """A JSON object."""
+        values = dataclasses.asdict(self)
+        values["process_medians"] = list(self.process_medians)
+        return values
+
+
+def profile(
+    files,
+    processes=5,
+    runs=50,
+    *,
+    warmup=5,
+    threads=1,
+    xnnpack=True,
+    min_seconds=0.2,
+    seed=0,
+    timeout=120.0,
+    on_progress=None,
+):
+    """Measures latency and peak memory of TFLite files on this machine.
+
+    Args:
+        files: dict name -> path, or an iterable of paths (then named by `str(path)`).
+        processes: fresh processes for each file, so many rounds over all files.
+        runs: timed inferences of a process, at least.
+        warmup: untimed inferences before them, at least.
+        threads: threads of one inference.
+        xnnpack: leave the XNNPACK delegate on, as LiteRT does by itself.
+        min_seconds: timed seconds of a process, at least.
+        seed: of the order of the files within the rounds, and of the inputs.
+        timeout: seconds that a process may take.
+        on_progress: called as `on_progress(done, total, name)` after each process.
+
+    Returns:
+        A dict name -> `Latency`, in the order of `files`.
+
+    Raises:
+        ValueError: no files, a path without a file or with something else, impossible numbers.
+        ProfileError: a process died or did not print a result; names the file and quotes the end
+            of what it wrote. `ProfileTimeoutError` if it hung.
+
+    Example:
+
+    >>> profile({"p00": "models/p00.fp32.tflite"})["p00"].median
+    0.0423
+    """
+    files = _checked_files(files)
+    for key, value in (("processes", processes), ("runs", runs), ("threads", threads)):
+        if not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"Expected an int of at least 1. Received: {key}={value!r}")
+    if warmup < 0 or min_seconds < 0 or timeout <= 0:
+        raise ValueError(
+            "Expected warmup and min_seconds of at least 0 and a timeout above 0. "
+            f"Received: warmup={warmup}, min_seconds={min_seconds}, timeout={timeout}"
+        )
+    spec = {
+        "threads": threads,
+        "xnnpack": bool(xnnpack),
+        "runs": runs,
+        "min_seconds": min_seconds,
+        "warmup": warmup,
+        "warmup_seconds": min(_WARMUP_SECONDS, min_seconds),
+    }
+    times = {name: [] for name in files}
+    memory = {name: [] for name in files}
+    rng = np.random.default_rng(seed)
+    load = _load_average()
+    done, total = 0, processes * len(files)
+    for _ in range(processes):
+        for name in rng.permutation(list(files)).tolist():
+            one = {**spec, "path": str(files[name]), "seed": seed}
+            elapsed, peak = _measured(one, timeout)
+            times[name].append(elapsed)
+            memory[name].append(peak)
+            done += 1
+            if on_progress:
+                on_progress(done, total, name)
+    after = _load_average()
+    if load is not None and after is not None:
+        # What the measuring processes added themselves is not somebody else's load.
+        load = max(load, after - threads)
+    facts = {
+        "processes": processes,
+        "threads": threads,
+        "xnnpack": bool(xnnpack),
+        "load_average": load,
+        "warning": _warning(load),
+    }
+    return {name: _latency(times[name], memory[name], facts) for name in files}
+
+
+def _latency(times, memory, facts):
+    """The `Latency` of one file out of arrays of milliseconds, one a process."""
+    pooled = np.concatenate(times)
+    return Latency(
+        min=float(pooled.min()),
+        median=float(np.median(pooled)),
+        p95=float(np.percentile(pooled, 95)),
+        peak_memory=None if None in memory else max(memory),
+        runs=len(pooled),
+        process_medians=tuple(float(np.median(one)) for one in times),
+        **facts,
+    )
+
+
+def _measured(spec, timeout):
+    """Milliseconds of each run, shape (runs,), and the peak memory of one fresh process."""
+    # -P: the folder of the script, which is this package's, does not go on the import path.
+    command = [sys.executable, "-P", str(_CHILD), json.dumps(spec)]
+    path = spec["path"]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ProfileTimeoutError(
+            f"Timing {path} took more than {timeout:g} s and was stopped. Pass a longer timeout= "
+            f"or fewer runs=.{_tail(error.stderr)}"
+        ) from None
+    if done.returncode != 0:
+        how = f"exit code {done.returncode}"
+        if done.returncode < 0:
+            how = f"signal {-done.returncode}"
+        raise ProfileError(
+            f"The process that timed {path} died ({how}). The file may need operators or memory "
+            f"that this machine lacks.{_tail(done.stderr)}"
+        )
+    return _parsed(done.stdout, path, done.stderr)
+
+
+def _parsed(stdout, path, stderr):
+    """The child's result, or an error: a figure that cannot be read never becomes a latency."""
+    try:
+        value = json.loads(stdout)
+        if value["keras_joslim_profile"] != 1:
+            raise ValueError("of another version")
+        times = np.asarray(value["times_ns"], np.float64) / 1e6
+        peak = value["peak_memory"]
+        if times.ndim != 1 or not (peak is None or (isinstance(peak, int) and peak >= 0)):
+            raise ValueError("of another form")
+    except (ValueError, TypeError, KeyError) as error:
+        raise ProfileError(
+            f"The process that timed {path} printed no result ({type(error).__name__}: {error}) "
+            f"but {stdout[:200]!r}.{_tail(stderr)}"
+        ) from None
+    if len(times) == 0 or not (np.isfinite(times).all() and (times > 0).all()):
+        worst = f"{times.min():g} ms" if len(times) else "no runs"
+        raise ProfileError(
+            f"The process that timed {path} reported an impossible latency ({worst})."
+            f"{_tail(stderr)}"
+        )
+    return times, peak
+
+
+def _tail(stderr):
+    text = (stderr or b"").decode(errors="replace").strip()
+    return f" It wrote: {text[-_TAIL:]}" if text else " It wrote no error."
+
+
+def _checked_files(files):
+    """name -> path of a TFLite file."""
+    if isinstance(files, str | pathlib.Path):
+        files = [files]
+    if not isinstance(files, dict):
+        files = {str(path): path for path in files}
+    if not files:
+        raise ValueError("Expected at least one TFLite file to time. Received: none")
+    paths = {}
+    for name, path in files.items():
+        path = pathlib.Path(path)
+        if not path.is_file():
+            raise ValueError(f"Expected a TFLite file. Received: path={str(path)!r}: no file")
+        with open(path, "rb") as file:
+            start = file.read(8)
+        if start[4:] != b"TFL3":
+            raise ValueError(
+                f"Expected a TFLite file (identifier 'TFL3' at byte 4). "
+                f"Received: path={str(path)!r}, which starts with {start!r}"
+            )
+        paths[str(name)] = path
+    return paths
+
+
+def _load_average():
+    """Runnable processes over the last minute, or None where the system does not tell."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
+def _warning(load):
+    processors = os.cpu_count() or 1
+    if load is None or math.isnan(load) or load <= _BUSY * processors:
+        return ""
+    return (
+        f"Other processes kept {load:.1f} of {processors} processors busy: compare minima, the "
+        "medians may be up to twice too high."
+    )
