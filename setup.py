@@ -38,6 +38,8 @@ INSTALL_REQUIRES = [
     "ai-edge-litert>=2.1",
     # Plots of the front, in a notebook and as one HTML file.
     "plotly>=6.0",
+    # One BLAS thread for the search's small matrices: more threads only get in each other's way.
+    "threadpoolctl>=3.1",
     # Progress of the long loops outside fit.
     "tqdm>=4.66",
 ]

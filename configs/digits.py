@@ -51,8 +51,8 @@ def get_config():
     config.train.augment = ml_collections.ConfigDict({"padding": 1, "flip": False})
 
     config.checkpoint = ml_collections.ConfigDict({"every_steps": 160})
-    # BatchNorm statistics of each point: 16 batches of 64 are the training images once.
-    config.calibration = ml_collections.ConfigDict({"batches": 16, "batch_size": 64})
+    # BatchNorm statistics of each point: 4 batches of 256 are the training images once.
+    config.calibration = ml_collections.ConfigDict({"batches": 4, "batch_size": 256})
     config.export = ml_collections.ConfigDict({"formats": ("fp32", "fp16")})
     config.profile = ml_collections.ConfigDict({"processes": 5, "runs": 50, "threads": 1})
     return config

@@ -1,4 +1,4 @@
-"""Checkpoints of a whole run: weights, optimizer, statistics, metrics, schedule, position."""
+"""Checkpoints of a whole run: weights, optimizer, statistics, schedule, data position."""
 
 import json
 import pathlib
@@ -30,7 +30,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     Attributes:
         step: batches trained so far in the whole run, the data position.
-        epochs: the logs of every epoch that has ended.
+        epochs: the logs of every epoch that has ended; `steps` says how many steps
+            they are the mean of, fewer in an epoch that was interrupted.
 
     Example:
 
@@ -53,7 +54,6 @@ class Checkpoint(keras.callbacks.Callback):
         self._every_steps = every_steps
         self._on_save = on_save
         self._begun = 0
-        self._metric_values = None
         self.step = 0
         self.epochs = []
         self._saved_step = 0
@@ -72,15 +72,6 @@ class Checkpoint(keras.callbacks.Callback):
 
     # -- while training ------------------------------------------------------
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._metric_values is not None:
-            # `fit` has just reset the metrics; those of a begun epoch go on.
-            for variable, value in zip(
-                self._model_to_save.metrics_variables, self._metric_values, strict=True
-            ):
-                variable.assign(value)
-            self._metric_values = None
-
     def on_train_batch_begin(self, batch, logs=None):
         self._begun = batch
 
@@ -90,7 +81,8 @@ class Checkpoint(keras.callbacks.Callback):
             self.save()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.epochs.append({"epoch": epoch, **{k: float(v) for k, v in (logs or {}).items()}})
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        self.epochs.append({"epoch": epoch, "steps": self.params["steps"], **logs})
         if self._every_steps is None:
             self.save()
 
@@ -129,7 +121,7 @@ class Checkpoint(keras.callbacks.Callback):
         folder = saved[-1]
         try:
             state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-            with np.load(folder / _VARIABLES) as arrays:
+            with open(folder / _VARIABLES, "rb") as file, np.load(file) as arrays:
                 self._assign(arrays, state["step"])
             self._schedule.restore(state["schedule"])
         except (OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
@@ -142,10 +134,6 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _assign(self, arrays, step):
         groups = self._variables()
-        # Metrics have no variables before the first batch: assigned when `fit` begins.
-        del groups["metrics"]
-        count = sum(key.startswith("metrics/") for key in arrays.files)
-        self._metric_values = [arrays[f"metrics/{i}"] for i in range(count)]
         for name, variables in groups.items():
             stored = [key for key in arrays.files if key.startswith(f"{name}/")]
             if len(stored) != len(variables):
@@ -165,11 +153,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _variables(self):
         model = self._model_to_save
-        return {
-            "model": model.variables,
-            "optimizer": model.optimizer.variables,
-            "metrics": model.metrics_variables,
-        }
+        return {"model": model.variables, "optimizer": model.optimizer.variables}
 
     def _saved(self):
         """Complete checkpoints, oldest first."""

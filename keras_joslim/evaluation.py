@@ -8,18 +8,18 @@ def batches_of(data, batch_size=256):
     """Iterates `(x, y, sample_weight)` batches of arrays or of a dataset of batches.
 
     Args:
-        data: `(x, y)` or `(x, y, sample_weight)` arrays (or structures of them), or
-            an iterable that can be run again and yields such batches.
+        data: a tuple `(x, y)` or `(x, y, sample_weight)` of arrays (or structures of
+            them), or a dataset or list of such batches.
         batch_size: for arrays.
 
     Raises:
         ValueError: arrays of different lengths, or no labels.
     """
-    if not isinstance(data, (tuple, list)):
+    if not isinstance(data, tuple):
         for batch in data:
             yield keras.utils.unpack_x_y_sample_weight(batch)
         return
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(tuple(data))
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
     if y is None:
         raise ValueError("Expected data with labels, (x, y) or (x, y, sample_weight).")
     lengths = {len(a) for a in keras.tree.flatten((x, y, weight)) if a is not None}

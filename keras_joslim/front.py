@@ -160,10 +160,11 @@ class ParetoFront:
         """
         if any(point.test for point in self.points):
             raise ValueError("Test data is measured once; these points have a test result already.")
+        networks = {p.name: self._model(p.name) for p in (*self.points, *self.ends)}
         judge = Judge(model, test)
 
         def measured(point):
-            network = self._model(point.name)
+            network = networks[point.name]
             results = judge.measure(lambda x: network(x, training=False), network)
             return point.replace(test=results)
 

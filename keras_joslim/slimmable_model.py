@@ -91,6 +91,9 @@ class SlimmableModel(keras.Model):
         update = widths is None
         if widths is None:
             widths = self.width_space.full
+        elif tf.executing_eagerly():
+            # In a graph the values are not known yet; schedules give legal ones.
+            widths = self.width_space.validate(ops.convert_to_numpy(widths))
         widths = ops.convert_to_tensor(widths, "int32")
         return self.network([inputs, widths], training=training, update_statistics=update)
 
@@ -173,6 +176,19 @@ class SlimmableModel(keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
+
+    def test_step(self, data):
+        """As in Keras: the full network alone."""
+        logs = super().test_step(data)
+        logs.pop(self.smallest_loss_tracker.name, None)
+        return logs
+
+    def get_metrics_result(self):
+        results = super().get_metrics_result()
+        # An evaluation does not measure the smallest network: no loss is not a loss of 0.
+        if tf.executing_eagerly() and not float(self.smallest_loss_tracker.count):
+            results.pop(self.smallest_loss_tracker.name, None)
+        return results
 
     @property
     def metrics(self):
@@ -370,7 +386,7 @@ class SlimmableModel(keras.Model):
             lambda v: None if v is None else tf.convert_to_tensor(v), (x, y, sample_weight)
         )
         self.losses_per_output(data)
-        widths = tf.constant(np.asarray(widths, np.int32).reshape(-1, len(self.width_space)))
+        widths = tf.constant(np.atleast_2d(self.width_space.validate(widths)))
         # The number of networks is left open, so that a growing history is traced once.
         spec = tf.TensorSpec((None, len(self.width_space)), tf.int32)
         specs = keras.tree.map_structure(

@@ -189,7 +189,8 @@ class WidthSpace:
         """
         given = np.asarray(widths)
         if not np.issubdtype(given.dtype, np.integer):
-            if given.dtype == object or not np.array_equal(given, np.round(given)):
+            number = np.issubdtype(given.dtype, np.floating)
+            if not number or not np.array_equal(given, np.round(given)):
                 raise ValueError(
                     "Widths are whole numbers of channels. "
                     f"Received: widths={widths}. For width multipliers use "

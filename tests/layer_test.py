@@ -223,7 +223,6 @@ def check_gradients(case):
     layer = case.built()
     for widths in case.widths(2):
         x = case.images(widths)
-        full = tuple(widths) == case.full
         stock = case.stock_layer(layer, widths)
         ours, outputs = _gradients(layer, x, widths=widths)
         theirs, expected = _gradients(stock, x)
@@ -239,7 +238,6 @@ def check_gradients(case):
             whole = zip(index, gradient.shape, strict=True)
             rest[np.ix_(*[np.arange(n) if i is None else i for i, n in whole])] = 0
             assert not rest.any(), f"{name} has a gradient outside the slice"
-            assert full or rest.size > active.size or index == [None] * len(index)
 
 
 def _gradients(layer, x, **call):

@@ -17,21 +17,29 @@ from ml_collections import config_flags
 
 STEPS = ("run", "train", "export", "profile", "plot")
 
-FLAGS = flags.FlagValues()
-config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "Recipe: a file whose get_config() gives a ConfigDict. A field is overridden by "
-    "--config.train.epochs=2.",
-    flag_values=FLAGS,
-)
-flags.DEFINE_string("workdir", None, "Directory of the run.", flag_values=FLAGS)
-flags.DEFINE_list("formats", None, "Number formats: fp32, fp16.", flag_values=FLAGS)
-flags.DEFINE_enum("device", "host", ["host"], "Where to profile.", flag_values=FLAGS)
-flags.DEFINE_integer("processes", None, "Fresh processes a file.", 1, flag_values=FLAGS)
-flags.DEFINE_integer("runs", None, "Timed runs a process, at least.", 1, flag_values=FLAGS)
-flags.DEFINE_integer("threads", None, "Threads of an inference.", 1, flag_values=FLAGS)
-flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=FLAGS)
+
+def _flag_values(argv):
+    """The flags of the command, not parsed yet; a fresh set for every command line."""
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file(
+        "config",
+        None,
+        "Recipe: a file whose get_config() gives a ConfigDict. A field is overridden by "
+        "--config.train.epochs=2.",
+        flag_values=values,
+        sys_argv=argv,
+    )
+    flags.DEFINE_string("workdir", None, "Directory of the run.", flag_values=values)
+    flags.DEFINE_list("formats", None, "Number formats: fp32, fp16.", flag_values=values)
+    flags.DEFINE_enum("device", "host", ["host"], "Where to profile.", flag_values=values)
+    for name, what in (
+        ("processes", "Fresh processes a file."),
+        ("runs", "Timed runs a process, at least."),
+        ("threads", "Threads of an inference."),
+    ):
+        flags.DEFINE_integer(name, None, what, lower_bound=1, flag_values=values)
+    flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
+    return values
 
 
 class UsageError(ValueError):
@@ -44,10 +52,13 @@ def run():
         main(sys.argv)
     except KeyboardInterrupt:
         sys.exit("joslim: interrupted; the same command goes on from the last checkpoint")
-    except (ValueError, ArithmeticError, OSError, RuntimeError) as error:
+    except Exception as error:
         if os.environ.get("JOSLIM_TRACEBACK"):
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
+        message = " ".join(str(error).split())
+        if not isinstance(error, (ValueError, ArithmeticError, OSError, RuntimeError)):
+            kind = type(error).__name__
+            message = f"unexpected {kind}: {message} (JOSLIM_TRACEBACK=1 shows where)"
         print(f"joslim: {message}", file=sys.stderr)
         sys.exit(2)
 
@@ -62,13 +73,14 @@ def main(argv):
         UsageError: an unknown command or flag, or one that is missing.
         ValueError: what the steps raise.
     """
-    step, config, workdir_path = _parsed(argv)
-    if step is None:
+    parsed = _parsed(argv)
+    if parsed is None:
         return
+    step, config, values = parsed
     # Imported once the command line is known to be good: TensorFlow takes seconds.
     from keras_joslim.app.workdir import Workdir
 
-    workdir = Workdir(workdir_path)
+    workdir = Workdir(values.workdir)
     if step in ("run", "train"):
         config = workdir.config() if config is None else config
         from keras_joslim.app.train import train
@@ -78,13 +90,13 @@ def main(argv):
     if step in ("run", "export"):
         from keras_joslim.app.export import export
 
-        export(workdir, FLAGS.formats)
+        export(workdir, values.formats)
     if step in ("run", "profile"):
         from keras_joslim.app.profile import profile
 
-        formats = FLAGS.formats or ("fp32",)
+        formats = values.formats or ("fp32",)
         keys = ("processes", "runs", "threads")
-        profile(workdir, formats, **{key: FLAGS[key].value for key in keys})
+        profile(workdir, formats, **{key: values[key].value for key in keys})
     if step in ("run", "plot"):
         from keras_joslim.app.report import write_report
 
@@ -105,26 +117,27 @@ def _say_results(workdir):
 
 
 def _parsed(argv):
-    """The step, the config (or `None`) and the workdir; (None, None, None) after help."""
+    """The step, the config (or `None`) and the flags; `None` after help."""
+    argv = _with_packaged_recipe(argv)
+    values = _flag_values(argv)
     try:
-        rest = FLAGS(_with_packaged_recipe(argv))
-        config = FLAGS.config
+        rest = values(argv)
+        config = values.config
     except (flags.Error, AttributeError, KeyError, TypeError, OSError, ImportError) as error:
         raise UsageError(f"{_text(error)} (`joslim --help` lists the flags)") from None
-    if FLAGS.help or len(rest) == 1:
-        print(__doc__.strip())
-        print(FLAGS.main_module_help() or FLAGS.get_help())
-        return None, None, None
+    if values.help or len(rest) == 1:
+        print(__doc__.strip(), values.get_help(), sep="\n")
+        return None
     if len(rest) > 2 or rest[1] not in STEPS:
         raise UsageError(
             f"Expected one command of {', '.join(STEPS)}. Received: {' '.join(rest[1:])!r}"
         )
     step = rest[1]
-    if not FLAGS.workdir:
+    if not values.workdir:
         raise UsageError(f"`joslim {step}` needs --workdir=DIRECTORY")
     if step == "run" and config is None:
         raise UsageError("`joslim run` needs --config=FILE, such as --config=configs/digits.py")
-    return step, None if config is None else _plain(config.to_dict()), FLAGS.workdir
+    return step, None if config is None else _plain(config.to_dict()), values
 
 
 def _text(error):
@@ -163,14 +176,10 @@ def _recipe_path(value):
         for candidate in (name, f"{name}.py"):
             if (pathlib.Path(folder) / candidate).is_file():
                 return f"{pathlib.Path(folder) / candidate}{colon}{options}"
+    names = sorted(p.stem for f in places for p in pathlib.Path(f).glob("[!_]*.py"))
     raise UsageError(
         f"There is no recipe {path!r}: no such file, and no recipe of that name in the package. "
-        "Recipes: "
-        + ", ".join(
-            sorted(
-                p.stem for f in places for p in pathlib.Path(f).glob("*.py") if p.stem != "__init__"
-            )
-        )
+        f"Recipes: {', '.join(names)}"
     )
 
 

@@ -18,6 +18,7 @@ class Partition:
         self._members = []
         self._frozen = []
         self._unit = []
+        self._least = []
         self.ordering = []
         self.reasons = {}
 
@@ -28,6 +29,7 @@ class Partition:
         self._members.append([owner])
         self._frozen.append(False)
         self._unit.append(1)
+        self._least.append(1)
         return ChannelLayout.of_group(len(self._parent) - 1, size)
 
     def root(self, group):
@@ -91,8 +93,11 @@ class Partition:
         self.reasons.setdefault(layer, reason)
 
     def order(self, narrow, wide):
-        """Keeps the group of `wide` at least as wide as that of `narrow`."""
-        self.ordering.append((narrow.single_group, wide.single_group))
+        """Keeps the group of `wide` at least as wide as `narrow`: one plain group, or fixed."""
+        if narrow.is_fixed:
+            self._least[wide.single_group] = narrow.size
+        else:
+            self.ordering.append((narrow.single_group, wide.single_group))
 
     def require_unit(self, layout, unit):
         """Widths of the groups of `layout` must be multiples of `unit`."""
@@ -105,15 +110,13 @@ class Partition:
             self._unite(a, b, self._members[a][0])
 
     def least(self, group):
-        """Channels that a root group must have, for a frozen group that it pads."""
-        return max(
-            (
-                self._size[narrow]
-                for narrow, wide in self.ordering
-                if self.root(wide) == group and self._frozen[self.root(narrow)]
-            ),
-            default=1,
+        """Channels that a root group must have, for frozen channels that it pads."""
+        frozen = (
+            self._size[narrow]
+            for narrow, wide in self.ordering
+            if self.root(wide) == group and self._frozen[self.root(narrow)]
         )
+        return max([self._least[group], *frozen])
 
     def roots(self):
         """Root groups that are not frozen, in the order they were opened."""
@@ -146,6 +149,7 @@ class Partition:
         self._members[a] += [m for m in self._members[b] if m not in self._members[a]]
         self._frozen[a] = self._frozen[a] or self._frozen[b]
         self._unit[a] = math.lcm(self._unit[a], self._unit[b])
+        self._least[a] = max(self._least[a], self._least[b])
 
     def _circular(self):
         """Pairs of groups that are each at least as wide as the other."""

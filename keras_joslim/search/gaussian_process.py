@@ -16,6 +16,7 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 import scipy.special
+import threadpoolctl
 
 # Gamma(shape, rate). The first two are those of the published Joslim code.
 LENGTHSCALE_PRIOR = (3.0, 6.0)
@@ -256,17 +257,20 @@ def fit(inputs, targets, per_group=False, start=None, restarts=4, rng=None, iter
         return (-value, -gradient) if np.isfinite(value) else (1e25, gradient)
 
     best = None
-    for first in starts:
-        result = scipy.optimize.minimize(
-            negative,
-            np.clip(first, bounds[:, 0], bounds[:, 1]),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options={"maxiter": iterations, "ftol": 1e-9, "gtol": 1e-4},
-        )
-        if best is None or result.fun < best.fun:
-            best = result
+    # One thread: these matrices are too small to gain from two, which wait for each other for
+    # seconds whenever something else holds the cores.
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        for first in starts:
+            result = scipy.optimize.minimize(
+                negative,
+                np.clip(first, bounds[:, 0], bounds[:, 1]),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options={"maxiter": iterations, "ftol": 1e-9, "gtol": 1e-4},
+            )
+            if best is None or result.fun < best.fun:
+                best = result
     return Hyperparameters.from_logarithms(best.x)
 
 
@@ -276,42 +280,52 @@ class _LogPosterior:
     def __init__(self, inputs, targets):
         self.inputs, self.targets = inputs, targets
         self.squares = _exact_squares(inputs)
+        self.scaled = np.sqrt(5.0 * self.squares)
 
     def __call__(self, logarithms):
         *lengthscales, output_scale, noise = np.exp(logarithms)
         n, shared = len(self.targets), len(lengthscales) == 1
         if shared:
-            distances = np.sqrt(self.squares) / lengthscales[0]
+            scaled = self.scaled / lengthscales[0]
         else:
-            distances = np.sqrt(_exact_squares(self.inputs / np.asarray(lengthscales)))
-        scaled = _SQRT5 * distances
-        decay = np.exp(-scaled)
-        function = output_scale * (1.0 + scaled + scaled * scaled / 3.0) * decay
+            scaled = np.sqrt(5.0 * _exact_squares(self.inputs / np.asarray(lengthscales)))
+        # In place throughout: fresh memory would cost more than the arithmetic.
+        decay = np.negative(scaled)
+        np.exp(decay, out=decay)
+        decay *= output_scale
+        slope = scaled + 1.0
+        function = np.multiply(scaled, scaled, out=scaled)
+        function *= 1.0 / 3.0
+        function += slope
+        function *= decay
+        slope *= decay
         covariance = function.copy()
         covariance.flat[:: n + 1] += noise
-        factor, failed = scipy.linalg.lapack.dpotrf(covariance, lower=True, overwrite_a=True)
+        # The transpose is in column order: LAPACK works in it, and leaves the lower triangle.
+        factor, failed = scipy.linalg.lapack.dpotrf(covariance.T, lower=True, overwrite_a=True)
         if failed:
             return -np.inf, np.zeros_like(logarithms)
-        inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=True)
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        value = -np.sum(np.log(np.diag(factor))) - 0.5 * n * np.log(2.0 * np.pi)
+        inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
+        inverse = np.tril(inverse)
+        inverse += np.tril(inverse, -1).T
         weights = inverse @ self.targets
-        value = -0.5 * self.targets @ weights - np.sum(np.log(np.diag(factor)))
-        value -= 0.5 * n * np.log(2.0 * np.pi)
+        value -= 0.5 * self.targets @ weights
 
         # Half the trace of (w w' - K^-1) dK, for dK by the logarithm of each parameter.
-        outer = np.outer(weights, weights) - inverse
+        outer = np.subtract(np.outer(weights, weights), inverse, out=inverse)
         gradient = np.empty_like(logarithms)
-        gradient[-2] = 0.5 * np.sum(outer * function)
+        gradient[-2] = 0.5 * np.vdot(outer, function)
         gradient[-1] = 0.5 * noise * np.trace(outer)
         # dK_ij / dlog l_g = (5/3) s (1 + sqrt5 r) exp(-sqrt5 r) (x_ig - x_jg)^2 / l_g^2
-        outer *= (5.0 / 3.0) * output_scale * (1.0 + scaled) * decay
+        outer *= slope
         if shared:
-            gradient[0] = 0.5 * np.sum(outer * self.squares) / lengthscales[0] ** 2
+            gradient[0] = 5.0 / 6.0 * np.vdot(outer, self.squares) / lengthscales[0] ** 2
         else:
             # sum_ij P_ij (x_i - x_j)^2 = 2 (sum_i x_i^2 sum_j P_ij - sum_ij x_i P_ij x_j)
             products = outer.sum(axis=1) @ self.inputs**2
             products -= np.einsum("ng,ng->g", self.inputs, outer @ self.inputs)
-            gradient[:-2] = products / np.asarray(lengthscales) ** 2
+            gradient[:-2] = 5.0 / 3.0 * products / np.asarray(lengthscales) ** 2
 
         priors = [LENGTHSCALE_PRIOR] * len(lengthscales) + [OUTPUT_SCALE_PRIOR, NOISE_PRIOR]
         shape, rate = np.array(priors).T

@@ -8,6 +8,7 @@ history, and of the exact cost, at a weight for which the cost comes near a draw
 import math
 
 import numpy as np
+import threadpoolctl
 
 from keras_joslim.search import gaussian_process, pareto, scalarisation
 from keras_joslim.search.candidates import CandidateSource
@@ -21,7 +22,7 @@ LENGTHSCALES = ("one", "per_group")
 
 # Hyper-parameters are fitted to at most so many entries, evenly spaced over the history: they
 # are few, and the fit costs the cube of it. The posterior always has all entries.
-_FIT_ENTRIES = 256
+_FIT_ENTRIES = 192
 # They are fitted again when the history has grown by this factor.
 _FIT_GROWTH = 1.05
 # Draws from the priors that the first fit starts from as well; later ones have an earlier fit.
@@ -151,7 +152,10 @@ class JoslimSearch:
                     f"`ask`, or ask for fewer. Received: m={m}, of which {len(rows)} would be "
                     "prior points"
                 )
-            found, found_points = self._search(m - len(rows), rows)
+            # One thread, as for the fit; so the sums, and with them the widths, do not depend on
+            # the number of cores either.
+            with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+                found, found_points = self._search(m - len(rows), rows)
             rows, points = rows + found, points + found_points
         for row, point in zip(rows, points, strict=True):
             if row not in self.history:

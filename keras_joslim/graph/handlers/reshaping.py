@@ -52,7 +52,8 @@ def pad(node, inputs, partition):
         return [inputs[0]]
     narrow = partition.resolve(inputs[0])
     at_the_end = len(pads) == len(tensor.shape) and not pads[-1][0]
-    if operation.mode != "constant" or not at_the_end or narrow.single_group is None:
+    plain = narrow.is_fixed or narrow.single_group is not None
+    if operation.mode != "constant" or not at_the_end or not plain:
         return freeze(node, inputs, partition, "pads channels in a way that cannot be narrowed")
     wide = partition.open(node.outputs[0].shape[-1], operation.name)
     partition.order(narrow, wide)

@@ -11,6 +11,7 @@ pooling) needs none and is cloned.
 import dataclasses
 from collections.abc import Callable
 
+import keras
 import numpy as np
 
 from keras_joslim.channel_layout import ChannelLayout
@@ -85,10 +86,12 @@ def freeze(node, inputs, partition, reason):
 
 
 def _no_handler(node, inputs, partition):
-    partition.note(
-        node.operation.name, f"no handler for {type(node.operation).__name__}: runs at full width"
-    )
-    return freeze(node, inputs, partition, "")
+    operation = node.operation
+    reason = f"no handler for {type(operation).__name__}: runs at full width"
+    # A bare operation that freezes nothing (the arithmetic of a mask) is no news.
+    if isinstance(operation, keras.Layer):
+        partition.note(operation.name, reason)
+    return freeze(node, inputs, partition, reason)
 
 
 _UNKNOWN = Handler(_no_handler)

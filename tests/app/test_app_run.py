@@ -1,0 +1,133 @@
+"""The main job on a tiny budget: its files, its numbers, and killed runs that end the same."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TINY = (
+    "--config=configs/digits.py",
+    "--config.train.epochs=4",
+    "--config.train.warmup_epochs=1",
+    "--config.method.tau=8",
+    "--config.method.prior_points=4",
+    "--config.checkpoint.every_steps=5",
+    "--config.calibration.batches=2",
+    "--config.export.formats=('fp32',)",
+    "--config.profile.processes=1",
+    "--config.profile.runs=2",
+)
+
+
+def joslim(step, workdir, *flags, wait=True):
+    arguments = [sys.executable, "-m", "keras_joslim.app.main", step, f"--workdir={workdir}"]
+    process = subprocess.Popen(
+        [*arguments, *flags],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TF_NUM_INTRAOP_THREADS": "2"},
+    )
+    if not wait:
+        return process
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Workdir and output of one uninterrupted run."""
+    workdir = tmp_path_factory.mktemp("app") / "run"
+    return workdir, joslim("run", workdir, *TINY)
+
+
+def test_a_run_leaves_what_it_says_and_prints_the_table(finished):
+    workdir, output = finished
+    for name in ("config.json", "front.json", "history.jsonl", "manifest.json", "report.html"):
+        assert (workdir / name).stat().st_size > 0, name
+    front = json.loads((workdir / "front.json").read_text())
+    history = [json.loads(line) for line in (workdir / "history.jsonl").read_text().splitlines()]
+    # 64 steps in periods of 8 ask for two networks each.
+    assert len(history) == 16
+    assert len({tuple(entry["widths"]) for entry in history}) == 16
+    for point in front["points"]:
+        assert (workdir / point["files"]["fp32"]).stat().st_size == point["bytes"]["fp32"]
+        assert point["name"] in output
+        assert abs(point["deployed"]["fp32"]["loss"] - point["validation"]["loss"]) < 1e-4
+        latency = point["latency"]["host"]["fp32"]
+        assert 0 < latency["min"] <= latency["median"]
+        assert 0 < point["validation"]["loss_se"]
+        assert 0 <= point["test"]["accuracy"] <= 1
+    for path in ("front.json", "models", "report.html"):
+        assert str(workdir / path) in output
+    assert f"{len(front['history'])} networks" in output
+
+
+def test_losses_measured_anew_from_the_files_equal_the_front(finished):
+    from keras_joslim import datasets, tflite
+
+    workdir, _ = finished
+    validation = datasets.load("digits").validation
+    front = json.loads((workdir / "front.json").read_text())
+    assert front["points"]
+    for point in front["points"]:
+        logits = tflite.run(workdir / point["files"]["fp32"], validation.images)
+        logits = logits.astype(np.float64)
+        top = logits.max(-1, keepdims=True)
+        logs = logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
+        loss = -logs[np.arange(len(logs)), validation.labels].mean()
+        assert abs(loss - point["validation"]["loss"]) < 1e-4
+
+
+def test_no_point_of_the_front_dominates_another(finished):
+    workdir, _ = finished
+    points = json.loads((workdir / "front.json").read_text())["points"]
+    losses = [p["validation"]["loss"] for p in points]
+    macs = [p["costs"]["macs"] for p in points]
+    assert macs == sorted(macs)
+    assert all(a > b for a, b in zip(losses, losses[1:]))
+
+
+@pytest.mark.parametrize("after", ["checkpoint", "second checkpoint"])
+def test_a_killed_run_ends_with_the_same_history_and_front(finished, tmp_path, after):
+    reference, _ = finished
+    workdir = tmp_path / "run"
+    process = joslim("train", workdir, *TINY, wait=False)
+    wanted = 1 if after == "checkpoint" else 20
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline and process.poll() is None:
+        steps = [int(p.name.split("-")[1]) for p in workdir.glob("checkpoint/step-*")]
+        if steps and max(steps) >= wanted:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (workdir / "front.json").exists()
+    output = joslim("train", workdir, *TINY)
+    assert "Going on at step" in output
+    assert (workdir / "history.jsonl").read_text() == (reference / "history.jsonl").read_text()
+    mine, theirs = (json.loads((d / "front.json").read_text()) for d in (workdir, reference))
+    assert mine["history"] == theirs["history"]
+    keys = ("name", "widths", "costs", "validation", "test")
+    for a, b in zip(mine["points"], theirs["points"], strict=True):
+        assert [a[key] for key in keys] == [b[key] for key in keys]
+    epochs = [(d / "logs" / "epochs.jsonl").read_text().splitlines() for d in (workdir, reference)]
+    assert len(epochs[0]) == 4
+    assert epochs[0][-1] == epochs[1][-1]
+
+
+def test_a_finished_run_is_not_trained_again(finished):
+    workdir, _ = finished
+    before = (workdir / "front.json").read_bytes()
+    assert "is trained already" in joslim("train", workdir)
+    assert (workdir / "front.json").read_bytes() == before

@@ -1,0 +1,150 @@
+"""Networks built by hand: their groups, the slimmable network, the extracted sub-network."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_joslim as kj
+from keras_joslim.graph import functional_graph, layers_in_order
+from tests.graph import networks as module
+from tests.graph.networks import NETWORKS, arrays, examples, randomised, some_widths
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request):
+    built = NETWORKS[request.param]()
+    randomised(built.model)
+    return built
+
+
+@pytest.fixture
+def slim(network):
+    return kj.make_slimmable(network.model, min_width=0.2)
+
+
+def test_groups_are_those_written_out(network, slim):
+    space = slim.width_space
+    found = [set(group.members) for group in space.groups]
+    expected = [set(members) for members in network.groups]
+    assert sorted(map(sorted, found)) == sorted(map(sorted, expected))
+    assert all(group.name == group.members[0] for group in space.groups)
+    ordering = {tuple(_index(found, name) for name in pair) for pair in network.ordering}
+    assert set(space.ordering) == ordering
+    frozen = dict(space.frozen)
+    for name in network.outputs:
+        assert "never slimmed" in frozen.pop(name)
+    assert set(frozen) == set(network.frozen)
+    for name, reason in network.frozen.items():
+        assert reason in frozen[name]
+    # A group has the channels of the layer that opens it, and may be narrowed to a fifth.
+    for group in space.groups:
+        layer = next(op for op in _operations(network.model) if op.name == group.name)
+        assert group.size == layer.output.shape[-1]
+        beside_frozen = "odd" in network.frozen and "shortcut" in group.members
+        least = 4 if beside_frozen else max(1, int(0.2 * group.size + 0.5))
+        assert group.legal == tuple(range(least, group.size + 1))
+
+
+def _index(groups, name):
+    return next(i for i, members in enumerate(groups) if name in members)
+
+
+def _operations(model):
+    for operation in functional_graph(model).operations:
+        yield operation
+        if isinstance(operation, keras.Model):
+            yield from _operations(operation)
+
+
+def test_full_width_is_the_original_to_the_last_bit(network, slim):
+    x = examples(network.model)
+    expected, found = arrays(network.model(x)), arrays(slim(x))
+    assert expected.keys() == found.keys()
+    for path, value in expected.items():
+        np.testing.assert_array_equal(found[path], value)
+        np.testing.assert_array_equal(arrays(slim(x, slim.width_space.full))[path], value)
+
+
+def test_nothing_of_the_original_changes(network):
+    before = [w.numpy() for w in network.model.weights]
+    names = [operation.name for operation in _operations(network.model)]
+    slim = kj.make_slimmable(network.model, min_width=0.2)
+    for weight in slim.weights:
+        if weight.dtype == "float32":
+            weight.assign(weight.numpy() * 0)
+    assert [operation.name for operation in _operations(network.model)] == names
+    for weight, value in zip(network.model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
+
+
+def test_extracted_equals_slimmable(network, slim):
+    x = examples(network.model)
+    outputs = set()
+    for widths in [*some_widths(slim.width_space, 2), slim.width_space.full]:
+        sub = kj.extract(slim, widths)
+        assert type(sub).__module__.startswith("keras.")
+        expected, found = arrays(slim(x, widths)), arrays(sub(x))
+        assert expected.keys() == found.keys()
+        for path, value in expected.items():
+            scale = max(1.0, np.abs(value).max())
+            np.testing.assert_allclose(found[path], value, rtol=1e-6, atol=1e-6 * scale)
+            outputs.add(found[path].tobytes())
+        _assert_stock(sub)
+        assert sub.count_params() <= network.model.count_params()
+    # Other widths are other networks.
+    assert len(outputs) > 1
+
+
+def _assert_stock(model):
+    assert "keras_joslim" not in json.dumps(
+        keras.saving.serialize_keras_object(model), default=repr
+    )
+    assert "Slim" not in json.dumps([type(op).__name__ for op in model.operations])
+    for operation in model.operations:
+        kinds = [kind.__module__ for kind in type(operation).__mro__]
+        assert not any("joslim" in kind for kind in kinds), operation
+    for layer in model._flatten_layers():
+        assert not any("joslim" in kind.__module__ for kind in type(layer).__mro__), layer
+
+
+def test_full_width_in_training(network, slim):
+    x = examples(network.model, batch=4)
+    expected, found = arrays(network.model(x, training=True)), arrays(slim(x, training=True))
+    for path, value in expected.items():
+        scale = max(1.0, np.abs(value).max())
+        np.testing.assert_allclose(found[path], value, rtol=1e-5, atol=1e-5 * scale)
+    moving, expected = (_moving_statistics(model) for model in (slim.network, network.model))
+    assert moving.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(moving[name], value, rtol=1e-5, atol=1e-5)
+
+
+def _moving_statistics(model):
+    """(layer, variable) -> value."""
+    return {
+        (layer.name, weight.name): weight.numpy()
+        for layer in layers_in_order(model)
+        for weight in layer.weights
+        if weight.name.startswith("moving")
+    }
+
+
+def test_narrow_training_passes_leave_moving_statistics(network, slim):
+    before = _moving_statistics(slim.network)
+    slim(examples(network.model), slim.width_space.smallest, training=True)
+    for key, value in _moving_statistics(slim.network).items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def test_every_network_builder_is_used():
+    builders = {
+        name
+        for name, value in vars(module).items()
+        if callable(value)
+        and getattr(value, "__module__", "") == module.__name__
+        and not name.startswith("_")
+    }
+    others = {"Network", "randomised", "examples", "some_widths", "arrays"}
+    assert builders - others == set(NETWORKS)

@@ -1,0 +1,177 @@
+"""Joslim as a schedule: when widths change, what the history is told, how a run goes on."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_joslim as kj
+from tests.sandwich_recursion import images
+
+LOSS = "sparse_categorical_crossentropy"
+
+
+def _slim(steps_per_execution=1, eager=True):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((6, 6, 2))
+    x = keras.layers.Dense(12, name="a")(keras.layers.Flatten()(inputs))
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(name="norm")(x))
+    x = keras.layers.Dense(10, activation="relu", name="b")(x)
+    outputs = keras.layers.Dense(3, activation="softmax", name="head")(x)
+    slim = kj.make_slimmable(keras.Model(inputs, outputs), 0.25)
+    slim.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        LOSS,
+        steps_per_execution=steps_per_execution,
+        run_eagerly=eager,
+    )
+    return slim
+
+
+def _joslim(tau=2, **arguments):
+    options = {"prior_points": 4, "candidates": 50, **arguments}
+    return kj.Joslim(images(9, seed=5), tau=tau, **options)
+
+
+class _Record(keras.callbacks.Callback):
+    """The sandwich of every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        step, rows = int(self.model.optimizer.iterations), self.model.training_widths
+        self.rows += [rows[i % len(rows)] for i in range(step, step + len(rows))]
+
+
+def _train(slim, schedule, steps, record=None):
+    """Goes on from the model's own step; data are a function of the step."""
+    x, y = images(64)
+    start = int(slim.optimizer.iterations)
+    part = slice(4 * start, 4 * (start + steps))
+    callbacks = [schedule, record or _Record()]
+    slim.fit(x[part], y[part], batch_size=4, shuffle=False, verbose=0, callbacks=callbacks)
+
+
+def test_widths_are_held_for_tau_steps_and_the_history_grows_by_m():
+    slim, joslim, record = _slim(), _joslim(tau=3, num_sampled=2), _Record()
+    _train(slim, joslim, 10, record)
+    history = joslim.history
+    assert len(history) == 2 * 4
+    for step, networks in enumerate(record.rows):
+        np.testing.assert_array_equal(networks[0], slim.width_space.full)
+        np.testing.assert_array_equal(networks[-1], slim.width_space.smallest)
+        period = step // 3
+        np.testing.assert_array_equal(networks[1:-1], history.widths[2 * period : 2 * period + 2])
+    assert len(np.unique(history.widths, axis=0)) == 8
+    np.testing.assert_array_equal(joslim.visited(), np.unique(history.widths, axis=0))
+    np.testing.assert_allclose(history.costs, kj.costs.MACs(slim)(history.widths))
+
+
+def test_each_period_tells_the_losses_of_all_the_history_with_todays_weights(monkeypatch):
+    slim, joslim = _slim(), _joslim(tau=2)
+    joslim.set_model(slim)
+    told = []
+    tell = joslim._engine.tell
+
+    def check(losses):
+        # Independently: each sub-network extracted, on its own batch statistics.
+        x, y = images(9, seed=5)
+        for widths, loss in zip(joslim.history.widths, losses, strict=True):
+            output = np.asarray(kj.extract(slim, widths)(x, training=True))
+            expected = -np.log(output[np.arange(9), y]).mean()
+            assert loss == pytest.approx(expected, rel=1e-5)
+        told.append(np.array(losses))
+        tell(losses)
+
+    monkeypatch.setattr(joslim._engine, "tell", check)
+    _train(slim, joslim, 7)
+    assert [len(losses) for losses in told] == [2, 4, 6]
+    # Measured anew each time, not remembered.
+    assert np.abs(told[2][:2] - told[0]).min() > 1e-6
+    np.testing.assert_allclose(joslim.history.losses[:6], told[2])
+    assert np.isnan(joslim.history.losses[6:]).all()
+    assert joslim.seconds["recalibration"] > 0
+    assert joslim.seconds["search"] > 0
+
+
+def test_an_interrupted_run_continues_identically():
+    straight, record = _joslim(), _Record()
+    _train(_slim(), straight, 12, record)
+
+    slim, first, before = _slim(), _joslim(), _Record()
+    _train(slim, first, 7, before)  # in the middle of a period
+    state = json.loads(json.dumps(first.state()))
+    second, after = _joslim(), _Record()
+    second.restore(state)
+    _train(slim, second, 5, after)
+    np.testing.assert_array_equal(before.rows + after.rows, record.rows)
+    np.testing.assert_array_equal(second.history.widths, straight.history.widths)
+    np.testing.assert_array_equal(second.history.losses, straight.history.losses)
+    assert len(straight.history) == 12
+
+
+def test_restoring_after_the_model_was_set_is_the_same():
+    slim, first = _slim(), _joslim()
+    _train(slim, first, 5)
+    state = first.state()
+    second = _joslim()
+    second.set_model(slim)
+    second.restore(state)
+    assert second.state() == state
+    np.testing.assert_array_equal(second.widths(4), first.widths(4))
+
+
+def test_steps_per_execution_change_nothing():
+    one, four = _Record(), _Record()
+    a, b = _slim(1, eager=False), _slim(4, eager=False)
+    first, second = _joslim(tau=4), _joslim(tau=4)
+    _train(a, first, 12, one)
+    _train(b, second, 12, four)
+    np.testing.assert_array_equal(one.rows, four.rows)
+    np.testing.assert_allclose(first.history.losses, second.history.losses, rtol=1e-5)
+    for v, w in zip(a.network.variables, b.network.variables, strict=True):
+        np.testing.assert_allclose(np.asarray(v), np.asarray(w), atol=1e-6)
+
+
+@pytest.mark.parametrize(("tau", "where"), [(6, "step 6, inside the execution of steps 4 to 7")])
+def test_a_period_that_begins_inside_an_execution_is_refused(tau, where):
+    slim = _slim(4, eager=False)
+    with pytest.raises(ValueError, match=f"tau={tau}.*begins at {where}.*multiples of steps_per"):
+        _train(slim, _joslim(tau=tau), 12)
+
+
+def test_a_short_last_execution_of_an_epoch_is_allowed_where_it_fits():
+    slim, joslim = _slim(4, eager=False), _joslim(tau=6)
+    x, y = images(24)
+    # Six steps an epoch: executions of 4 and 2.
+    slim.fit(x, y, batch_size=4, epochs=2, verbose=0, shuffle=False, callbacks=[joslim])
+    assert len(joslim.history) == 4
+
+
+def test_a_callable_cost_of_the_users_own_is_what_the_history_holds():
+    def cost(widths):
+        return np.asarray(widths).sum(axis=-1).astype("float64")
+
+    joslim = _joslim(cost=cost)
+    _train(_slim(), joslim, 3)
+    np.testing.assert_array_equal(joslim.history.costs, joslim.history.widths.sum(1))
+
+
+def test_there_is_no_history_before_fit():
+    with pytest.raises(ValueError, match="`fit` has not begun"):
+        _ = _joslim().history
+
+
+@pytest.mark.parametrize("tau", [0, -3, 2.5, "2"])
+def test_tau_is_checked(tau):
+    with pytest.raises(ValueError, match="whole number of steps from 1. Received: tau="):
+        _joslim(tau=tau)
+
+
+@pytest.mark.parametrize("data", [np.ones((4, 6)), (np.ones((4, 6)),), 3])
+def test_calibration_data_without_labels_is_refused(data):
+    with pytest.raises(ValueError, match="calibration_data.*held out from training"):
+        kj.Joslim(data, tau=2)
