@@ -190,18 +190,6 @@ class SlimmableModel(keras.Model):
             results.pop(self.smallest_loss_tracker.name, None)
         return results
 
-    @property
-    def metrics(self):
-        metrics = super().metrics
-        return (
-            metrics
-            if self.smallest_loss_tracker in metrics
-            else [
-                *metrics,
-                self.smallest_loss_tracker,
-            ]
-        )
-
     # -- training ------------------------------------------------------------
 
     @property
@@ -381,7 +369,7 @@ class SlimmableModel(keras.Model):
             float64 numpy `(n,)`.
         """
         if self._history_function is None:
-            self._history_function = tf.function(self._history_losses)
+            self._history_function = tf.function(self._history_losses, autograph=False)
         data = keras.tree.map_structure(
             lambda v: None if v is None else tf.convert_to_tensor(v), (x, y, sample_weight)
         )

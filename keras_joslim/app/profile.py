@@ -35,7 +35,7 @@ def profile(workdir, formats=("fp32",), say=print, **settings):
                     f"Point {point.name} has no {name} file. Make it with `joslim export "
                     f"--workdir={workdir.path} --formats={name}`."
                 )
-            files[point.name, name] = workdir.path / point.files[name]
+            files[_key(point.name, name)] = workdir.path / point.files[name]
     say(f"Profiling {len(files)} files in {settings['processes']} processes each.")
     with tqdm(total=len(files) * settings["processes"], desc="profiling", leave=False) as bar:
         measured = tflite.profile(files, on_progress=lambda *_: bar.update(), **settings)
@@ -46,13 +46,14 @@ def profile(workdir, formats=("fp32",), say=print, **settings):
 
     def with_latency(point):
         host = dict(point.latency.get("host", {}))
-        host.update({name: results[point.name, name] for name in formats})
+        host.update({name: results[_key(point.name, name)] for name in formats})
         return point.replace(latency={**point.latency, "host": host})
 
     front = front.with_points(map(with_latency, front.points))
     front.save(workdir.front_file)
-    atomic.write_json(
-        workdir.profiles / "host.json",
-        [{"point": p, "format": f, **values} for (p, f), values in results.items()],
-    )
+    atomic.write_json(workdir.profiles / "host.json", results)
     return front
+
+
+def _key(point, file_format):
+    return f"{point}.{file_format}"

@@ -138,6 +138,28 @@ def test_narrow_training_passes_leave_moving_statistics(network, slim):
         np.testing.assert_array_equal(value, before[key])
 
 
+def test_masked_positions_do_not_count():
+    model = randomised(NETWORKS["masked"]().model)
+    slim = kj.make_slimmable(model, min_width=0.2)
+    x = examples(model)
+    x[:, 4:] = 0
+    sub = kj.extract(slim, slim.width_space.full)
+    expected = model(x, training=True).numpy()
+    np.testing.assert_allclose(slim(x, training=True), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(sub(x, training=True), expected, rtol=1e-5, atol=1e-5)
+    moving, stock = _moving_statistics(slim.network), _moving_statistics(model)
+    hidden = model.get_layer("a")(x[:, :4]).numpy().reshape(-1, 8)
+    for key, value in stock.items():
+        np.testing.assert_allclose(moving[key], value, rtol=1e-5, atol=1e-6)
+    # The stock layer itself took the unmasked positions only.
+    fresh = randomised(NETWORKS["masked"]().model).get_layer("norm").moving_mean
+    np.testing.assert_allclose(
+        stock["norm", "moving_mean"], 0.99 * fresh + 0.01 * hidden.mean(0), rtol=1e-4, atol=1e-5
+    )
+    narrow = slim.width_space.smallest
+    np.testing.assert_allclose(slim(x, narrow), kj.extract(slim, narrow)(x), rtol=1e-6, atol=1e-6)
+
+
 def test_every_network_builder_is_used():
     builders = {
         name

@@ -55,12 +55,17 @@ def test_at_full_width_and_narrow(model):
 
 
 def test_training_at_full_width_is_the_stock_models():
-    model = randomised(mobilenet_v2())
+    """52 norms deep: a layer keeps to 1e-5, here the rounding of 52 layers adds up.
+
+    Enough pixels that no norm divides by a variance next to nothing. The fused kernel of
+    oneDNN adds pixel by pixel, so that it rounds some five times as much as the stock path.
+    """
+    model = keras.applications.MobileNetV2((64, 64, 3), 0.35, weights=None, classes=10)
     slim = kj.make_slimmable(model, min_width=0.3)
-    x = examples(model, batch=4)
+    x = examples(model, batch=16)
     expected = arrays(model(x, training=True))
     for path, value in arrays(slim(x, training=True)).items():
-        np.testing.assert_allclose(value, expected[path], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(value, expected[path], atol=1e-4)
     found, expected = _moving_statistics(slim.network), _moving_statistics(model)
     assert len(expected) == 2 * 52
     assert found.keys() == expected.keys()
