@@ -186,8 +186,9 @@ class SlimmableModel(keras.Model):
     def get_metrics_result(self):
         results = super().get_metrics_result()
         # An evaluation does not measure the smallest network: no loss is not a loss of 0.
-        if tf.executing_eagerly() and not float(self.smallest_loss_tracker.count):
-            results.pop(self.smallest_loss_tracker.name, None)
+        tracker = self.smallest_loss_tracker
+        if tf.executing_eagerly() and not ops.convert_to_numpy(tracker.count):
+            results.pop(tracker.name, None)
         return results
 
     # -- training ------------------------------------------------------------

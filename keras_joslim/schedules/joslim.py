@@ -82,7 +82,7 @@ class Joslim(Schedule):
         return sandwich(self.space, self._sampled)
 
     def on_train_batch_begin(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations)
+        step = self.step
         self._refuse_inner_boundary(step, batch)
         if step // self.tau != self._period:
             self._search_widths()

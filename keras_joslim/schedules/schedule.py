@@ -65,6 +65,12 @@ class Schedule(keras.callbacks.Callback):
         """The model's width space."""
         return self.model.width_space
 
+    @property
+    def step(self):
+        """The optimizer step that comes next, counted from 0."""
+        # Not `int(...)`, which a variable mirrored on several devices refuses.
+        return int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+
     def set_model(self, model):
         if not hasattr(model, "width_space"):
             raise ValueError(
@@ -74,7 +80,7 @@ class Schedule(keras.callbacks.Callback):
         super().set_model(model)
 
     def on_train_batch_begin(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations)
+        step = self.step
         count = self.model.steps_per_execution
         rows = [None] * count
         for i in range(step, step + count):

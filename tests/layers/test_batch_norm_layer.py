@@ -73,7 +73,7 @@ def test_many_training_steps_leave_the_stock_statistics(shape, arguments):
 
 
 def test_one_pixel_has_no_variance():
-    layer, stock = norm((1, 1, 1)), None
+    layer = norm((1, 1, 1))
     stock = stock_like(layer, (1, 1, 1))
     x = images((1, 1, 1))
     np.testing.assert_allclose(layer(x, FULL, training=True), stock(x, training=True), atol=1e-5)
