@@ -2,6 +2,7 @@
 
 from keras_joslim import costs, datasets, layers, models, schedules
 from keras_joslim.batch_norm import calibrate_batch_norm
+from keras_joslim.checkpoint import Checkpoint
 from keras_joslim.front import ParetoFront, ParetoPoint
 from keras_joslim.make_slimmable import extract, make_slimmable
 from keras_joslim.schedules import (
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ChannelGroup",
+    "Checkpoint",
     "FixedWidths",
     "Joslim",
     "NonFiniteLossError",

@@ -6,6 +6,20 @@ import numpy as np
 from keras_joslim.graph.walk import functional_graph, layers_in_order, run
 
 
+def as_batches(batches):
+    """A list of batches; refuses one array, which would be taken for a list of images.
+
+    Raises:
+        ValueError: `batches` is an array.
+    """
+    if hasattr(batches, "shape"):
+        raise ValueError(
+            "Expected a list of batches of images, such as [images[:256], images[256:512]]. "
+            f"Received: one array of shape {tuple(batches.shape)}"
+        )
+    return list(batches)
+
+
 def calibrate_batch_norm(model, batches):
     """Sets BatchNormalization's moving statistics to the exact mean over some batches.
 
@@ -57,7 +71,7 @@ def calibrate_batch_norm(model, batches):
     try:
         for norm in norms:
             norm.trainable = True
-        for batch in batches:
+        for batch in as_batches(batches):
             flat = [keras.ops.convert_to_tensor(x) for x in keras.tree.flatten(batch)]
             count = int(flat[0].shape[0])
             if not count:

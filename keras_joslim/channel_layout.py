@@ -208,6 +208,10 @@ class ChannelLayout:
         import tensorflow as tf
 
         tensor = tf.convert_to_tensor(tensor)
+        known = tf.get_static_value(widths)
+        if known is not None and int(self.width(known)) == self.size:
+            # Nothing to cut off: a smaller graph, of static shapes.
+            return tensor
         axis = axis % len(tensor.shape)
         parts, start = [], 0
         for block in self.blocks:

@@ -15,6 +15,8 @@ def batches_of(data, batch_size=256):
     Raises:
         ValueError: arrays of different lengths, or no labels.
     """
+    if hasattr(data, "shape"):
+        raise ValueError("Expected data with labels, (x, y). Received: one array.")
     if not isinstance(data, tuple):
         for batch in data:
             yield keras.utils.unpack_x_y_sample_weight(batch)
@@ -46,28 +48,31 @@ class Judge:
         self._data = list(batches_of(data))
         if not self._data:
             raise ValueError("There is no data to measure on: the dataset is empty.")
+        if not model.compiled:
+            raise ValueError(
+                f"Model {model.name!r} is not compiled, so its loss is unknown. Call "
+                "`compile(optimizer, loss, metrics)` first."
+            )
+        self._model = model
         self._losses = model.losses_per_output(self._data[0])
-        config = keras.saving.deserialize_keras_object(model.get_compile_config())
-        self._metrics = {k: config.get(k) for k in ("metrics", "weighted_metrics")}
 
     @property
     def size(self):
         """Number of examples."""
         return sum(len(keras.tree.flatten(x)[0]) for x, _, _ in self._data)
 
-    def measure(self, predict, network):
+    def measure(self, predict):
         """Loss and metrics of one network.
 
         Args:
             predict: `predict(x) -> outputs`, in the structure of the model's outputs.
-            network: a stock Keras model with those outputs; its compiled metrics are
-                replaced.
 
         Returns:
             dict of floats: `loss`, its bootstrap standard error `loss_se` over the
             examples, and one entry a metric.
         """
-        network.compile(loss=None, run_eagerly=True, **self._metrics)
+        # The metrics of the model itself, borrowed: a network is not compiled for this.
+        self._model.reset_metrics()
         total, examples, results, per_example = 0.0, 0, {}, []
         for x, y, weight in self._data:
             y_pred = predict(x)
@@ -75,8 +80,9 @@ class Judge:
             total += float(self._losses.task(y, y_pred, weight)) * count
             examples += count
             per_example.append(self._losses.per_example(y, y_pred))
-            results = network.compute_metrics(x, y, y_pred, weight)
-        results = {k: float(v) for k, v in results.items() if k != "loss"}
+            results = self._model.compute_metrics(x, y, y_pred, weight)
+        results = {k: float(v) for k, v in results.items() if not k.endswith("loss")}
+        self._model.reset_metrics()
         error = bootstrap_error(np.concatenate(per_example))
         return {"loss": total / examples, "loss_se": error, **results}
 

@@ -8,9 +8,10 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_joslim import atomic
-from keras_joslim.batch_norm import calibrate_batch_norm
+from keras_joslim.batch_norm import as_batches, calibrate_batch_norm
 from keras_joslim.costs import MACs, Parameters
 from keras_joslim.evaluation import Judge
+from keras_joslim.front_table import front_table
 from keras_joslim.make_slimmable import extract
 from keras_joslim.search.pareto import non_dominated
 from keras_joslim.slimmable_model import SlimmableModel
@@ -65,7 +66,8 @@ class ParetoFront:
             `smallest`, on the front or not.
 
     Attributes:
-        models: name of a point -> its calibrated Keras model; filled by `build`.
+        models: name of a point -> its calibrated stock Keras model; filled by `build`.
+        end_models: the same for the ends, `full` and `smallest`.
 
     Example:
 
@@ -81,6 +83,8 @@ class ParetoFront:
         self.cost = cost
         self.width_space = width_space
         self.models = {}
+        self.end_models = {}
+        self._tested = any(point.test for point in self.points)
 
     # -- making --------------------------------------------------------------
 
@@ -97,10 +101,11 @@ class ParetoFront:
                 are judged too.
             validation: `(x, y)` arrays or a dataset of such batches, held out from
                 the training of the weights.
-            calibration: iterable of batches of training images (`x`) with
-                evaluation preprocessing; it is run through once a network.
-            costs: the costs to note; the first one is the front's. `MACs` and
-                `Parameters` if `None`.
+            calibration: list of batches of training images (`x` alone) with
+                evaluation preprocessing, such as `[images[:256], images[256:512]]`.
+            costs: cost objects to note; the first one is the front's. `MACs` and
+                `Parameters` of the model if `None`. Give the one here that the search
+                had, if it had another.
             progress: whether to show a progress bar.
 
         Raises:
@@ -112,14 +117,14 @@ class ParetoFront:
         costs = list(costs or (MACs(model), Parameters(model)))
         widths = np.concatenate([np.asarray(widths, np.int32), [space.full, space.smallest]])
         widths = np.unique(space.validate(widths), axis=0)
-        judge, calibration = Judge(model, validation), list(calibration)
-        values = {cost.name: cost(widths) for cost in costs}
+        judge, calibration = Judge(model, validation), as_batches(calibration)
+        values = {getattr(cost, "name", "cost"): cost(widths) for cost in costs}
         results = []
         for row in tqdm(widths, "judging networks", disable=not progress, leave=False):
             network = calibrate_batch_norm(extract(model, row), calibration)
-            results.append(judge.measure(lambda x, n=network: n(x, training=False), network))
+            results.append(judge.measure(lambda x, n=network: n(x, training=False)))
         losses = np.array([r["loss"] for r in results])
-        first = costs[0].name
+        first = next(iter(values))
         kept = np.flatnonzero(non_dominated(losses, values[first]))
         kept = kept[np.argsort(values[first][kept], kind="stable")]
 
@@ -140,9 +145,10 @@ class ParetoFront:
             i = rows.index(tuple(row.tolist()))
             ends.append(ParetoPoint(name, rows[i], facts(i), results[i]))
         front = cls(points, history, first, space.to_dict(), ends)
-        for point in [*points, *ends]:
-            network = extract(model, np.array(point.widths), f"{model.name}_{point.name}")
-            front.models[point.name] = calibrate_batch_norm(network, calibration)
+        for group, networks in ((points, front.models), (ends, front.end_models)):
+            for point in group:
+                network = extract(model, np.array(point.widths), f"{model.name}_{point.name}")
+                networks[point.name] = calibrate_batch_norm(network, calibration)
         return front
 
     def measure_test(self, model, test):
@@ -153,19 +159,20 @@ class ParetoFront:
             test: `(x, y)` arrays or a dataset of batches.
 
         Returns:
-            A front whose points have `test` filled in.
+            A new front whose points have `test` filled in; keep that one.
 
         Raises:
-            ValueError: test was measured already, or the models are not loaded.
+            ValueError: test was measured already, or the models are not in memory.
         """
-        if any(point.test for point in self.points):
+        if self._tested:
             raise ValueError("Test data is measured once; these points have a test result already.")
-        networks = {p.name: self._model(p.name) for p in (*self.points, *self.ends)}
+        networks = self._networks()
+        self._tested = True
         judge = Judge(model, test)
 
         def measured(point):
             network = networks[point.name]
-            results = judge.measure(lambda x: network(x, training=False), network)
+            results = judge.measure(lambda x: network(x, training=False))
             return point.replace(test=results)
 
         ends = [measured(point) for point in self.ends]
@@ -175,16 +182,46 @@ class ParetoFront:
         """The same front with other facts about its points."""
         ends = self.ends if ends is None else ends
         front = ParetoFront(points, self.history, self.cost, self.width_space, ends)
-        front.models = self.models
+        front.models, front.end_models = self.models, self.end_models
+        front._tested = self._tested
         return front
 
-    def _model(self, name):
-        if name not in self.models:
-            raise ValueError(
-                f"The Keras model of point {name!r} is not in memory: a loaded front knows its "
-                "file, `point.files['keras']`."
-            )
-        return self.models[name]
+    def save_models(self, directory):
+        """Writes the Keras model of every point and end to `directory/models/<name>.keras`.
+
+        Args:
+            directory: made if missing; paths in `files` are relative to it.
+
+        Returns:
+            A front whose points have `files["keras"]` filled in.
+
+        Raises:
+            ValueError: the models are not in memory.
+        """
+        folder = pathlib.Path(directory) / "models"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, network in self._networks().items():
+            # Complete before it has its name; Keras wants the ending.
+            partial = folder / f".{name}.keras"
+            network.save(partial)
+            partial.replace(folder / f"{name}.keras")
+
+        def with_file(point):
+            return point.replace(files={**point.files, "keras": f"models/{point.name}.keras"})
+
+        return self.with_points(map(with_file, self.points), map(with_file, self.ends))
+
+    def _networks(self):
+        """Name -> Keras model of all points and ends."""
+        networks = {**self.models, **self.end_models}
+        for point in (*self.points, *self.ends):
+            if point.name not in networks:
+                raise ValueError(
+                    f"The Keras model of {point.name!r} is not in memory: a loaded front knows "
+                    "files only. `front.save_models(directory)` after `build` writes them; "
+                    f"`files` of this one: {point.files}"
+                )
+        return networks
 
     # -- reading -------------------------------------------------------------
 
@@ -195,6 +232,8 @@ class ParetoFront:
         return iter(self.points)
 
     def __getitem__(self, name):
+        if isinstance(name, int):
+            return self.points[name]
         for point in self.points:
             if point.name == name:
                 return point
@@ -202,6 +241,13 @@ class ParetoFront:
 
     def __repr__(self):
         return f"<ParetoFront of {len(self)} points out of {len(self.history)} networks>"
+
+    def __str__(self):
+        return self.table()
+
+    def table(self, file_format="fp32"):
+        """The points as aligned text, one a line; what is not known yet is a dash."""
+        return front_table(self, file_format)
 
     # -- JSON ----------------------------------------------------------------
 

@@ -22,7 +22,7 @@ def front_figure(front, cost, metric):
             x=[n[cost] for n in rest],
             y=[n["loss"] for n in rest],
             mode="markers",
-            name=f"history ({len(front.history)} networks)",
+            name=f"other networks visited ({len(rest)})",
             marker={"color": "#b8bfc9", "size": 6},
             hovertemplate="%{x:,} %{y:.4f}<extra>visited</extra>",
         )
@@ -40,7 +40,7 @@ def front_figure(front, cost, metric):
     )
     figure.update_layout(
         template="plotly_white",
-        title="Pareto front of sub-networks",
+        title=f"Pareto front: {_TITLES.get(metric, f'validation {metric}')}",
         xaxis_title=_TITLES.get(cost, cost),
         yaxis_title=_TITLES.get(metric, f"validation {metric}"),
         legend={"x": 0.99, "xanchor": "right", "y": 0.99},

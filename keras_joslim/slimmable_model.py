@@ -23,7 +23,7 @@ class SlimmableModel(keras.Model):
     Made by `make_slimmable`. `fit`, `evaluate`, `predict` and callbacks work as on
     any Keras model and mean the full network; `fit` trains by sandwich steps over
     the full network, sampled ones and the smallest one, the narrow ones distilled
-    from the full one's output (METHODS of US-Net and Joslim). Which ones is the
+    from the full one's output (Yu and Huang, US-Net, ICCV 2019). Which ones is the
     business of a schedule among the callbacks; without one, `UniformWidths()`.
 
     Args:
@@ -87,6 +87,7 @@ class SlimmableModel(keras.Model):
     # -- calling -------------------------------------------------------------
 
     def call(self, inputs, widths=None, training=None):
+        self._check_inputs(inputs)
         # Moving statistics are those of the full network's passes.
         update = widths is None
         if widths is None:
@@ -96,6 +97,17 @@ class SlimmableModel(keras.Model):
             widths = self.width_space.validate(ops.convert_to_numpy(widths))
         widths = ops.convert_to_tensor(widths, "int32")
         return self.network([inputs, widths], training=training, update_statistics=update)
+
+    def _check_inputs(self, inputs):
+        """Refuses inputs of other ranks or channels: slimmable layers no longer pin theirs."""
+        for given, symbol in zip(keras.tree.flatten(inputs), self.inputs):
+            shape, expected = tuple(given.shape), tuple(symbol.shape)
+            same_rank = len(shape) == len(expected)
+            if not same_rank or None not in (shape[-1], expected[-1]) and shape[-1] != expected[-1]:
+                raise ValueError(
+                    f"Input {symbol.name!r} of model {self.name!r} has the shape {expected}. "
+                    f"Received: shape={shape}"
+                )
 
     def compute_output_shape(self, input_shape):
         return keras.tree.map_structure(lambda t: t.shape, self.network.output)
@@ -141,8 +153,9 @@ class SlimmableModel(keras.Model):
                 the optimizer's momentum, for kernels of convolutions and dense
                 layers; never BatchNormalization, biases or depthwise kernels.
                 (Keras's own `weight_decay` is decoupled and far weaker under SGD.)
-            distillation: the distillation loss of outputs for whose loss the table
-                has none: a dict by output name, or one loss if there is one output.
+            distillation: the distillation loss of outputs whose own loss is neither a
+                (sparse) categorical or binary cross-entropy nor MSE, MAE or Huber: a
+                dict by output name, or one loss if there is one output.
             jit_compile: must not be `True`: XLA compiles again for every new width.
             **kwargs: further arguments of `keras.Model.compile`.
 
@@ -235,13 +248,16 @@ class SlimmableModel(keras.Model):
     def train_step(self, data):
         """One optimizer step over the full network and the narrow ones of its row."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        self._check_inputs(x)
         step = tf.cast(self.optimizer.iterations, tf.int32)
         networks = self._training_widths.read_value()
         networks = networks[tf.math.floormod(step, tf.shape(networks)[0])]
         weights = self.trainable_weights
 
         with tf.GradientTape() as tape:
-            y_full = self.network([x, networks[0]], training=True, update_statistics=True)
+            # Widths known while tracing: the full network is built without slices.
+            full = tf.constant(self.width_space.full)
+            y_full = self.network([x, full], training=True, update_statistics=True)
             loss = self._compute_loss(x, y, y_full, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss)
         gradients = [_dense(g, w) for g, w in zip(tape.gradient(scaled, weights), weights)]
@@ -287,11 +303,15 @@ class SlimmableModel(keras.Model):
             good = tf.math.is_finite(loss) | (bad_row >= 0)
             return i + 1, total, last_loss, tf.where(good, bad_row, i)
 
+        # Without this the first narrow network runs forwards while the full one runs
+        # backwards, and both networks' activations are in memory.
+        with tf.control_dependencies(gradients):
+            first = tf.identity(1)
         zero = tf.constant(0.0, _unscaled_dtype(self))
         _, gradients, last_loss, bad_row = tf.while_loop(
             lambda i, *_: i < count,
             body,
-            (tf.constant(1), gradients, zero, tf.constant(-1)),
+            (first, gradients, zero, tf.constant(-1)),
             parallel_iterations=1,
         )
         return gradients, last_loss, bad_row

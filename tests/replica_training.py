@@ -88,7 +88,7 @@ def main(case, replicas, output):
         output,
         rows=np.stack(record.rows),
         replicas=strategy.num_replicas_in_sync,
-        step=int(slim.optimizer.iterations),
+        step=keras.ops.convert_to_numpy(slim.optimizer.iterations),
         **weights,
         **logs,
     )

@@ -77,7 +77,8 @@ def test_the_full_and_the_smallest_network_are_always_judged(front, trained):
     ends = {end.name: end for end in front.ends}
     assert ends["full"].widths == tuple(slim.width_space.full)
     assert ends["smallest"].widths == tuple(slim.width_space.smallest)
-    assert {"full", "smallest"} <= set(front.models)
+    assert set(front.end_models) == {"full", "smallest"}
+    assert set(front.models) == {point.name for point in front}
 
 
 def test_test_data_changes_nothing_but_the_test_results_and_is_measured_once(front, trained):

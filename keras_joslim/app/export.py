@@ -1,6 +1,5 @@
 """`joslim export`: every point becomes TFLite files, checked and measured on validation data."""
 
-import keras
 from tqdm import tqdm
 
 from keras_joslim.app.recipe import make_recipe
@@ -53,12 +52,11 @@ def export(workdir, formats=None, say=print):
         )
 
     def shipped(point):
-        network = keras.saving.load_model(workdir.path / point.files["keras"], compile=False)
         files, sizes, deployed = dict(point.files), dict(point.bytes), dict(point.deployed)
         for name in formats:
             entry = manifest.find(point.name, name)
             file = tflite.Interpreter(workdir.path / entry.path)
-            measured = judge.measure(file.run, network)
+            measured = judge.measure(file.run)
             _refuse_other_loss(point, name, entry.path, measured["loss"])
             files[name], sizes[name] = entry.path, entry.bytes
             deployed[name] = {**measured, "max_difference": entry.difference["max_abs"]}

@@ -105,11 +105,8 @@ def main(argv):
 
 
 def _say_results(workdir):
-    from keras_joslim.app.table import table
-
     front = workdir.front()
-    print(table(front))
-    print("+- is the bootstrap standard error of the validation loss over its images.")
+    print(front.table())
     print(f"front:  {workdir.front_file}")
     print(f"models: {workdir.models}{os.sep}")
     if workdir.report_file.exists():

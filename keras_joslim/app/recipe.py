@@ -98,6 +98,11 @@ def _make(config):
 def _learning_rate(train, steps, steps_per_epoch):
     if train["schedule"] == "linear":
         warmup = int(train["warmup_epochs"] * steps_per_epoch)
+        if warmup >= steps:
+            raise ValueError(
+                f"train.warmup_epochs={train['warmup_epochs']} must be below "
+                f"train.epochs={train['epochs']}."
+            )
         return WarmupLinearDecay(train["learning_rate"], steps, warmup)
     if train["schedule"] == "constant":
         return train["learning_rate"]

@@ -3,7 +3,6 @@
 import html
 
 from keras_joslim import atomic
-from keras_joslim.app.table import table
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -40,7 +39,7 @@ def write_report(workdir):
         points=len(front),
         history=len(front.history),
         figures="\n".join(parts),
-        table=html.escape(table(front)),
+        table=html.escape(front.table()),
     )
     atomic.write_text(workdir.report_file, page)
     return workdir.report_file

@@ -28,13 +28,15 @@ def train(workdir, config, say=print):
         ValueError: a config or workdir that does not fit.
         NonFiniteLossError: the loss became NaN.
     """
-    workdir.claim(config)
     if workdir.front_file.exists():
+        workdir.claim(config)
         say(f"{workdir.path} is trained already.")
         return ParetoFront.load(workdir.front_file)
     # The same bits again after a restart.
     tf.config.experimental.enable_op_determinism()
     recipe = make_recipe(config)
+    # Not before the config is known to be good.
+    workdir.claim(config)
     model, schedule, stream = recipe.model, recipe.schedule, recipe.stream
     costs = MACs(model)
 
@@ -75,21 +77,7 @@ def _save_front(workdir, recipe, say):
         recipe.calibration_batches(),
     )
     front = front.measure_test(recipe.model, (data.test.images, data.test.labels))
-    workdir.models.mkdir(parents=True, exist_ok=True)
-    for name, network in front.models.items():
-        path = workdir.models / f"{name}.keras"
-        # Judging compiled it with metrics only; it is shipped as it came.
-        network.compiled = False
-        partial = workdir.models / f".{name}.keras"
-        network.save(partial)
-        partial.replace(path)
-    files = {"full": "models/full.keras", "smallest": "models/smallest.keras"}
-
-    def with_file(point):
-        path = files.get(point.name, f"models/{point.name}.keras")
-        return point.replace(files={**point.files, "keras": path})
-
-    front = front.with_points(map(with_file, front.points), map(with_file, front.ends))
+    front = front.save_models(workdir.path)
     front.save(workdir.front_file)
     return front
 

@@ -1,8 +1,12 @@
 """Joslim: weights and layer-wise widths optimised jointly."""
 
+import inspect
 import time
 
+import keras
 import numpy as np
+import tensorflow as tf
+from absl import logging
 
 from keras_joslim.costs import MACs
 from keras_joslim.schedules.schedule import Schedule, sandwich
@@ -21,8 +25,11 @@ class Joslim(Schedule):
     Args:
         calibration_data: `(x, y)` or `(x, y, sample_weight)`, one batch held out
             from the weights' training, on which the history's losses are measured.
-        tau: optimizer steps between two searches.
-        cost: cost of widths that the front is against; `MACs` of the model if `None`.
+        tau: optimizer steps between two searches. A run of T steps visits
+            `num_sampled * T / tau` networks, the first `prior_points` (20) of them
+            uniform multipliers: choose tau so that 60 or more are visited.
+        cost: a cost object such as `costs.Parameters(slim)`, called with widths;
+            `MACs` of the model if `None`. Give `ParetoFront.build(costs=[...])` the same.
         num_sampled: networks asked for at a time (M).
         seed: fixes the search.
         **search: further arguments of `keras_joslim.search.JoslimSearch`
@@ -48,6 +55,18 @@ class Joslim(Schedule):
                 "`calibration_data` is a batch held out from training, (x, y) or "
                 f"(x, y, sample_weight). Received: {type(calibration_data).__name__}"
             )
+        lengths = {len(a) for a in keras.tree.flatten(tuple(calibration_data)) if a is not None}
+        if len(lengths) != 1:
+            raise ValueError(
+                "`calibration_data` must have as many labels as images. "
+                f"Received: lengths {sorted(lengths)}"
+            )
+        if cost is not None and (isinstance(cost, type) or not callable(cost)):
+            raise ValueError(
+                "`cost` is an object called with widths, such as `costs.Parameters(slim)`. "
+                f"Received: cost={cost!r}"
+            )
+        _refuse_unknown(search)
         self.calibration_data = tuple(calibration_data)
         self.tau = int(tau)
         self.cost = cost
@@ -68,6 +87,11 @@ class Joslim(Schedule):
         return self._engine.history
 
     def set_model(self, model):
+        if self._engine is not None and model is not self._model:
+            raise ValueError(
+                f"This Joslim holds the history of model {self._model.name!r}. Make a new one "
+                f"for another model. Received: model {model.name!r}"
+            )
         super().set_model(model)
         if self._engine is None:
             self.cost = self.cost or MACs(model)
@@ -88,6 +112,25 @@ class Joslim(Schedule):
             self._search_widths()
             self._period = step // self.tau
         super().on_train_batch_begin(batch, logs)
+
+    def on_train_begin(self, logs=None):
+        # Told at once, not at the second search.
+        try:
+            self.model.losses_at(self.space.full, *self.calibration_data)
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            first_line = str(error).strip().partition("\n")[0]
+            raise ValueError(f"`calibration_data` does not fit the model: {first_line}") from error
+
+    def on_train_end(self, logs=None):
+        visited, uniform = len(self.history), self._search.get("prior_points", 20)
+        if visited <= uniform:
+            logging.warning(
+                "The search never began: %d networks were visited, the first %d are uniform "
+                "multipliers. Lower tau (now %d) or prior_points, or train longer.",
+                visited,
+                uniform,
+                self.tau,
+            )
 
     def _search_widths(self):
         start = time.perf_counter()
@@ -126,3 +169,12 @@ class Joslim(Schedule):
         self._pending = state
         if getattr(self, "_model", None) is not None:
             self.set_model(self._model)
+
+
+def _refuse_unknown(search):
+    known = set(inspect.signature(JoslimSearch).parameters) - {"space", "cost", "seed"}
+    unknown = sorted(set(search) - known)
+    if unknown:
+        raise ValueError(
+            f"Joslim has no argument {unknown[0]!r}. Arguments of the search: {sorted(known)}"
+        )

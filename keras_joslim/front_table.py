@@ -1,7 +1,7 @@
-"""The table at the end of a run."""
+"""A front as a table of text."""
 
 
-def table(front, file_format="fp32"):
+def front_table(front, file_format="fp32"):
     """The points of a front as text, one a line; the full network below if it is dominated.
 
     Args:
@@ -30,11 +30,20 @@ def table(front, file_format="fp32"):
     lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths)) for line in lines]
-    return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
+    notes = {"+- is the bootstrap standard error of the validation loss over its images."}
+    for point in front.points:
+        warning = _latency(point, file_format).get("warning")
+        if warning:
+            notes.add(f"Doubtful latencies: {warning}")
+    return "\n".join([text[0], "-" * len(text[0]), *text[1:], *sorted(notes)])
+
+
+def _latency(point, file_format):
+    return point.latency.get("host", {}).get(file_format, {})
 
 
 def _row(point, name, file_format):
-    latency = point.latency.get("host", {}).get(file_format, {})
+    latency = _latency(point, file_format)
     return [
         name,
         f"{point.costs['macs']:,}",
