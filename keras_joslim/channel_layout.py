@@ -135,6 +135,11 @@ class ChannelLayout:
         return all(s.group is None for s in self.segments)
 
     @property
+    def is_prefix(self):
+        """Whether the active channels are the first ones: one segment, once."""
+        return len(self.blocks) == 1 and self.blocks[0].repeat == 1 and len(self.segments) == 1
+
+    @property
     def segments(self):
         """The segments of all blocks, repetitions aside."""
         return tuple(s for block in self.blocks for s in block.segments)
@@ -147,9 +152,8 @@ class ChannelLayout:
     @property
     def single_group(self):
         """The group of which this is one plain segment, else `None`."""
-        if len(self.blocks) == 1 and self.blocks[0].repeat == 1 and len(self.segments) == 1:
-            segment = self.segments[0]
-            return segment.group if segment.unit == 1 else None
+        if self.is_prefix and self.segments[0].unit == 1:
+            return self.segments[0].group
         return None
 
     def width(self, widths):
@@ -202,25 +206,7 @@ class ChannelLayout:
         Returns:
             The tensor, `width(widths)` long along `axis`.
         """
-        if self.is_fixed:
-            return tensor
-        # Imported here so that costs and search read layouts without TensorFlow.
-        import tensorflow as tf
-
-        tensor = tf.convert_to_tensor(tensor)
-        known = tf.get_static_value(widths)
-        if known is not None and int(self.width(known)) == self.size:
-            # Nothing to cut off: a smaller graph, of static shapes.
-            return tensor
-        axis = axis % len(tensor.shape)
-        parts, start = [], 0
-        for block in self.blocks:
-            length = block.period * block.repeat
-            whole = len(self.blocks) == 1
-            part = tensor if whole else _between(tensor, axis, start, start + length)
-            parts.append(_sliced_block(tf, part, block, widths, axis))
-            start += length
-        return parts[0] if len(parts) == 1 else tf.concat(parts, axis)
+        return slice_axes(tensor, {axis: self}, widths)
 
     # -- JSON ----------------------------------------------------------------
 
@@ -246,8 +232,63 @@ class ChannelLayout:
         return "+".join(map(text, self.blocks))
 
 
-def _between(tensor, axis, start, stop):
-    return tensor[(slice(None),) * axis + (slice(start, stop),)]
+def slice_axes(tensor, layouts, widths):
+    """The active part of a full tensor, cut along several axes.
+
+    Args:
+        tensor: a TensorFlow tensor or variable, in a graph or eagerly.
+        layouts: axis -> `ChannelLayout` of that axis.
+        widths: int32 tensor `(groups,)`. Where it is known while a graph is built, what
+            is full is left alone: a smaller graph, of static shapes.
+
+    Returns:
+        The tensor, `layouts[axis].width(widths)` long along each of the axes.
+    """
+    # Imported here so that costs and search read layouts without TensorFlow.
+    import tensorflow as tf
+
+    known = tf.get_static_value(widths)
+    tensor = tf.convert_to_tensor(tensor)
+    bounds = {}
+    for axis, layout in layouts.items():
+        axis = axis % len(tensor.shape)
+        if layout.is_fixed or (known is not None and int(layout.width(known)) == layout.size):
+            continue
+        if layout.is_prefix:
+            bounds[axis] = (0, layout.width(widths))
+        else:
+            tensor = _joined(tensor, layout, widths, axis)
+    return _between(tensor, bounds)
+
+
+def _between(tensor, bounds):
+    """One cut along all axes of `bounds`, axis -> (start, stop)."""
+    if not bounds:
+        return tensor
+    import tensorflow as tf
+
+    begin, size, shape = [0] * len(tensor.shape), [-1] * len(tensor.shape), tensor.shape.as_list()
+    for axis, (start, stop) in bounds.items():
+        begin[axis], size[axis] = start, stop - start
+        shape[axis] = size[axis] if isinstance(size[axis], int) else None
+    # Not `tensor[...]`: the gradient of a strided slice takes several times that of a slice.
+    part = tf.slice(tensor, begin, size)
+    part.set_shape(shape)
+    return part
+
+
+def _joined(tensor, layout, widths, axis):
+    """The active channels of a layout of several segments or of repeated ones."""
+    import tensorflow as tf
+
+    parts, start = [], 0
+    for block in layout.blocks:
+        length = block.period * block.repeat
+        whole = len(layout.blocks) == 1
+        part = tensor if whole else _between(tensor, {axis: (start, start + length)})
+        parts.append(_sliced_block(tf, part, block, widths, axis))
+        start += length
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis)
 
 
 def _sliced_block(tf, tensor, block, widths, axis):
@@ -261,7 +302,7 @@ def _sliced_block(tf, tensor, block, widths, axis):
         axis += 1
     parts, start = [], 0
     for segment in block.segments:
-        parts.append(_between(tensor, axis, start, start + segment.width(widths)))
+        parts.append(_between(tensor, {axis: (start, start + segment.width(widths))}))
         start += segment.size
     result = parts[0] if len(parts) == 1 else tf.concat(parts, axis)
     if block.repeat > 1:

@@ -30,6 +30,11 @@ class LossesPerOutput:
         own = _by_output(distillation, [entry.name for entry in entries])
         self._soft = [soft_loss(e.loss, e.name, own.get(e.name)) for e in entries]
 
+    @property
+    def dtype(self):
+        """The dtype in which losses are summed."""
+        return self._compiled.dtype
+
     def task(self, y, y_pred, sample_weight=None):
         """The weighted sum of the task losses, a scalar; no metric is touched."""
         outputs, labels = self._outputs(y_pred), self._labels(y)

@@ -16,7 +16,7 @@ def make_slimmable(model, min_width=0.25, divisor=1, choices=None, skip=()):
 
     Args:
         model: the model, its channels last. Its outputs are never slimmed.
-        min_width: smallest width multiplier of a layer, in (0, 1].
+        min_width: smallest width multiplier of a layer, above 0 and below 1.
         divisor: widths are multiples of it (8 suits phones).
         choices: at most so many legal widths for each channel group; `None` keeps all.
         skip: names of layers that stay at full width, `*` for any characters.
@@ -26,14 +26,20 @@ def make_slimmable(model, min_width=0.25, divisor=1, choices=None, skip=()):
         was found and what stays at full width, and why.
 
     Raises:
-        ValueError: a subclassed model, `min_width` outside (0, 1], a `skip` pattern
-            that matches nothing, a model of which nothing can be narrowed.
+        ValueError: a subclassed model, one that is slimmable already, `min_width`
+            outside (0, 1), a `skip` pattern that matches nothing, a model of which
+            nothing can be narrowed.
 
     Example:
 
     >>> slim = make_slimmable(keras.applications.MobileNetV2(weights=None), 0.42, divisor=8)
     >>> slim.width_space.summary()
     """
+    if isinstance(model, SlimmableModel):
+        raise ValueError(
+            f"Model {model.name!r} is slimmable already: use it as it is, or make the original "
+            "model slimmable with other arguments."
+        )
     groups = find_groups(model, min_width, divisor, choices, skip)
     network = slimmable_network(model, groups)
     config = keras.saving.serialize_keras_object(model)

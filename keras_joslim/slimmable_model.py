@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_joslim import sandwich
 from keras_joslim.graph import layer_calls as calls
 from keras_joslim.graph.convert import copy_weights
 from keras_joslim.graph.walk import layers_in_order
@@ -40,7 +41,7 @@ class SlimmableModel(keras.Model):
     Example:
 
     >>> slim = make_slimmable(keras.applications.MobileNetV2(weights=None), min_width=0.42)
-    >>> slim.compile("sgd", keras.losses.SparseCategoricalCrossentropy(), ["accuracy"])
+    >>> slim.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     >>> slim.fit(images, labels, callbacks=[Joslim(calibration_data, tau=100)])
     >>> slim(images, widths=slim.width_space.smallest)
     """
@@ -136,6 +137,7 @@ class SlimmableModel(keras.Model):
         self,
         optimizer="rmsprop",
         loss=None,
+        loss_weights=None,
         metrics=None,
         *,
         weight_decay=0.0,
@@ -148,6 +150,7 @@ class SlimmableModel(keras.Model):
         Args:
             optimizer: any Keras optimizer.
             loss: as in Keras; needed for `fit`.
+            loss_weights: as in Keras; they weigh the distillation losses too.
             metrics: as in Keras; they are the full network's.
             weight_decay: coupled decay: `gradient += weight_decay * weight` before
                 the optimizer's momentum, for kernels of convolutions and dense
@@ -175,7 +178,12 @@ class SlimmableModel(keras.Model):
         self._losses_per_output = None
         self._history_function = None
         super().compile(
-            optimizer=optimizer, loss=loss, metrics=metrics, jit_compile=False, **kwargs
+            optimizer=optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            jit_compile=False,
+            **kwargs,
         )
 
     def get_compile_config(self):
@@ -260,61 +268,21 @@ class SlimmableModel(keras.Model):
             y_full = self.network([x, full], training=True, update_statistics=True)
             loss = self._compute_loss(x, y, y_full, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss)
-        gradients = [_dense(g, w) for g, w in zip(tape.gradient(scaled, weights), weights)]
-        full_loss = _unscaled(loss)
+        gradients = sandwich.dense(tape.gradient(scaled, weights), weights)
+        full_loss = sandwich.unscaled(loss)
         batch = tf.shape(next(v for v in keras.tree.flatten(x) if v is not None))[0]
         self._loss_tracker.update_state(full_loss, sample_weight=batch)
 
         targets = keras.tree.map_structure(ops.stop_gradient, y_full)
-        gradients, last_loss, bad_row = self._narrow_passes(
-            x, y, sample_weight, targets, networks, gradients
+        gradients, last_loss, bad_row = sandwich.narrow_passes(
+            self, self._output_losses(), x, y, sample_weight, targets, networks, gradients
         )
         last_loss = tf.where(tf.shape(networks)[0] > 1, last_loss, full_loss)
         self.smallest_loss_tracker.update_state(last_loss, sample_weight=batch)
         self._note_non_finite(full_loss, bad_row)
-        gradients = self._decayed(gradients, weights)
+        gradients = sandwich.decayed(self, gradients)
         self.optimizer.apply_gradients(zip(gradients, weights))
         return self.compute_metrics(x, y, y_full, sample_weight=sample_weight)
-
-    def _narrow_passes(self, x, y, sample_weight, targets, networks, gradients):
-        """The distillation gradients of all but the first network, one after the other.
-
-        A loop, not an unrolled graph: memory stays near one network's, and the
-        number of networks can change without a new trace.
-        """
-        losses = self._output_losses()
-        weights = self.trainable_weights
-        count = tf.shape(networks)[0]
-
-        def body(i, total, last_loss, bad_row):
-            with tf.GradientTape() as tape:
-                y_pred = self.network([x, networks[i]], training=True, update_statistics=False)
-                loss = losses.soft(y, y_pred, targets, sample_weight)
-                scaled = self.optimizer.scale_loss(loss)
-            more = [_dense(g, w) for g, w in zip(tape.gradient(scaled, weights), weights)]
-            total = [a + b for a, b in zip(total, more)]
-            # Losses that layers add in this pass belong to the full network's alone.
-            self.network._clear_losses()
-            last_loss = tf.cond(
-                i == count - 1,
-                lambda: _unscaled(losses.task(y, y_pred, sample_weight)),
-                lambda: last_loss,
-            )
-            good = tf.math.is_finite(loss) | (bad_row >= 0)
-            return i + 1, total, last_loss, tf.where(good, bad_row, i)
-
-        # Without this the first narrow network runs forwards while the full one runs
-        # backwards, and both networks' activations are in memory.
-        with tf.control_dependencies(gradients):
-            first = tf.identity(1)
-        zero = tf.constant(0.0, _unscaled_dtype(self))
-        _, gradients, last_loss, bad_row = tf.while_loop(
-            lambda i, *_: i < count,
-            body,
-            (first, gradients, zero, tf.constant(-1)),
-            parallel_iterations=1,
-        )
-        return gradients, last_loss, bad_row
 
     def losses_per_output(self, batch):
         """The compiled losses output by output, made ready with one `(x, y, weight)` batch."""
@@ -336,28 +304,6 @@ class SlimmableModel(keras.Model):
         now = tf.stack([tf.cast(self.optimizer.iterations, tf.int64), tf.cast(row, tf.int64)])
         seen = self._non_finite.read_value()
         self._non_finite.assign(tf.where((row >= 0) & (seen[0] < 0), now, seen))
-
-    def _decayed(self, gradients, weights):
-        if not self.weight_decay:
-            return gradients
-        decayed = self._decayed_ids()
-        # Replicas' gradients are summed, and a scaled loss scales the decay with it.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        rate = self.optimizer.scale_loss(tf.constant(self.weight_decay / replicas))
-        return [
-            g + tf.cast(rate, g.dtype) * tf.cast(w.value, g.dtype) if id(w) in decayed else g
-            for g, w in zip(gradients, weights)
-        ]
-
-    def _decayed_ids(self):
-        depthwise = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-        return {
-            id(variable)
-            for layer in self.network._flatten_layers(include_self=False)
-            if not isinstance(layer, depthwise)
-            for variable in layer._trainable_variables
-            if variable.name in ("kernel", "pointwise_kernel")
-        }
 
     def raise_if_non_finite(self):
         """Stops a run in which a loss became NaN or infinite.
@@ -478,19 +424,3 @@ def _as_list(callbacks):
 def _with_state(model):
     """The layers that hold variables, in an order that conversion keeps."""
     return [layer for layer in layers_in_order(model) if layer.variables]
-
-
-def _dense(gradient, weight):
-    """A gradient as a plain tensor; zeros for a weight that this pass did not touch."""
-    if gradient is None:
-        return tf.zeros(weight.shape, weight.dtype)
-    return tf.convert_to_tensor(gradient)
-
-
-def _unscaled(loss):
-    """A loss as one replica alone would have it."""
-    return loss * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)
-
-
-def _unscaled_dtype(model):
-    return model._compile_loss.dtype

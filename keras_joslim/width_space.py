@@ -222,7 +222,16 @@ class WidthSpace:
         return self.canonical(np.asarray(multipliers, np.float64) * self.full)
 
     def uniform(self, multiplier):
-        """Canonical widths of one multiplier for all groups."""
+        """Canonical widths of one multiplier, above 0 and at most 1, for all groups.
+
+        Raises:
+            ValueError: a multiplier out of range, or NaN.
+        """
+        if not 0 < multiplier <= 1:
+            raise ValueError(
+                "A width multiplier is above 0 and at most 1; numbers of channels go to "
+                f"`canonical`. Received: multiplier={multiplier}"
+            )
         return self.from_multipliers(np.full(len(self), float(multiplier)))
 
     def sample(self, rng, n):
@@ -259,17 +268,18 @@ class WidthSpace:
         return hash((self.names, self.ordering))
 
     def summary(self, print_fn=print):
-        """Prints the groups, each as a readable chain, and what is frozen and why."""
+        """Prints the groups, each with its members in graph order, and what is frozen and why."""
         print_fn(
             f"{len(self)} channel groups, {len(self.searchable)} searchable, "
-            f"{self.num_networks:.3g} networks"
+            f"up to {_rounded(self.num_networks)} networks"
         )
         above = {}
         for narrow, wide in self.ordering:
             above.setdefault(wide, []).append(self.groups[narrow].name)
         for i, group in enumerate(self.groups):
             print_fn(f"  [{i}] {group.name}: {group.size} channels, {_abridged(group.legal)}")
-            print_fn(f"      {' -> '.join(group.members)}")
+            if group.members:
+                print_fn(f"      members: {' -> '.join(group.members)}")
             if i in above:
                 print_fn(f"      never narrower than {', '.join(above[i])}")
         if self.frozen:
@@ -300,6 +310,11 @@ class WidthSpace:
             done |= ready
             waiting -= ready
         return tuple(result)
+
+
+def _rounded(count):
+    """A count in three digits; a large network's is more than a float holds."""
+    return f"{count:.3g}" if count < 1e300 else f"1e+{math.floor(math.log10(count))}"
 
 
 def _abridged(legal):

@@ -73,7 +73,7 @@ def main(case, replicas, output):
         slim.compile(
             keras.optimizers.SGD(0.2, momentum=0.9),
             "sparse_categorical_crossentropy",
-            ["accuracy"],
+            metrics=["accuracy"],
             weight_decay=0.05,
         )
         history = slim.fit(

@@ -62,9 +62,9 @@ def test_only_a_full_call_in_training_moves_statistics(slim):
 
 def test_predict_and_evaluate_are_the_full_networks(slim):
     x, y = images(10)
-    slim.compile("sgd", LOSS, ["accuracy"])
+    slim.compile("sgd", LOSS, metrics=["accuracy"])
     stock = kj.extract(slim, slim.width_space.full)
-    stock.compile("sgd", LOSS, ["accuracy"], jit_compile=False)
+    stock.compile("sgd", LOSS, metrics=["accuracy"], jit_compile=False)
     np.testing.assert_array_equal(
         slim.predict(x, batch_size=4, verbose=0), stock.predict(x, batch_size=4, verbose=0)
     )

@@ -205,7 +205,7 @@ def test_metrics_are_the_full_networks_and_the_smallest_ones_loss_is_reported():
     slim.compile(
         keras.optimizers.SGD(0.0),
         "sparse_categorical_crossentropy",
-        [keras.metrics.MeanMetricWrapper(lambda y, p: p[:, 2], name="confidence")],
+        metrics=[keras.metrics.MeanMetricWrapper(lambda y, p: p[:, 2], name="confidence")],
         weight_decay=0.1,
         run_eagerly=True,
     )

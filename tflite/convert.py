@@ -33,7 +33,7 @@ def to_tflite(model, format="fp32", input_shape=None):  # noqa: A002 - the word 
         The file as bytes; the same model gives the same bytes.
 
     Raises:
-        ValueError: an unknown format, an input whose shape is not known, operations that TFLite
+        ValueError: an unknown format, a slimmable model, an input whose shape is not known, operations that TFLite
             has no kernel for.
 
     Example:
@@ -95,7 +95,7 @@ def saved_model(model, input_shape=None):
     float16 or bfloat16 convolutions.
 
     Args:
-        model: a functional or Sequential `keras.Model`.
+        model: a functional or Sequential `keras.Model`, not a slimmable one.
         input_shape: as for `to_tflite`.
 
     Yields:
@@ -112,6 +112,11 @@ def saved_model(model, input_shape=None):
     import keras
     import tensorflow as tf
 
+    if hasattr(model, "width_space"):
+        raise ValueError(
+            f"Model {getattr(model, 'name', model)!r} is slimmable, a TFLite file has fixed "
+            "widths: extract a sub-network first, `keras_joslim.extract(model, widths)`."
+        )
     names_in, names_out = input_names(model), output_names(model)
     shapes = _static_shapes(model, names_in, input_shape)
     model = float32_copy(model)

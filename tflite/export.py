@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_joslim import atomic
 from keras_joslim.tflite.convert import saved_model
-from keras_joslim.tflite.formats import find_format
+from keras_joslim.tflite.formats import find_format, find_formats
 from keras_joslim.tflite.interpreter import Interpreter
 from keras_joslim.tflite.manifest import FILE_NAME, ExportedFile, Manifest, sha256
 from keras_joslim.tflite.operators import operators
@@ -44,7 +44,7 @@ def export(
         models: dict point name -> stock `keras.Model`, path of a `.keras` file, or function
             without arguments that returns a model (called when its turn comes).
         directory: where to write; made if missing.
-        formats: names of number formats, "fp32" and "fp16".
+        formats: names of number formats, "fp32" and "fp16", or one name.
         images: array of shape `(n, height, width, channels)`: real images, preprocessed as in
             training; a dict input name -> array for several inputs. A few suffice.
         metadata: dict point name -> dict of what is known of the point (widths, costs,
@@ -60,7 +60,7 @@ def export(
     Raises:
         DisagreementError: a file that computes something else than Keras; it is not written, and
             what was exported before stays.
-        ValueError: models that cannot be converted, names or images that do not fit, a directory
+        ValueError: models that cannot be converted, slimmable ones among them, names or images that do not fit, a directory
             whose manifest.json is not one.
 
     Example:
@@ -70,13 +70,13 @@ def export(
     'models/p00.fp32.tflite'
     """
     directory = pathlib.Path(directory)
-    formats = tuple(dict.fromkeys(formats))
+    formats = find_formats(formats)
     _check_names(models)
-    _check_formats(formats, tolerances)
+    _check_tolerances(formats, tolerances)
     accepted = {name: find_format(name).tolerance for name in formats} | dict(tolerances or {})
     metadata = _checked_metadata(models, metadata)
     path = directory / FILE_NAME
-    manifest = Manifest.load(path) if path.exists() else Manifest()
+    manifest = Manifest.load(path) if path.exists() else Manifest(directory=directory)
     done, total = 0, len(models) * len(formats)
 
     for point, given in models.items():
@@ -165,10 +165,17 @@ def _versions():
 
 
 def _check_names(models):
-    if not isinstance(models, dict) or not models:
+    if not isinstance(models, dict):
+        single = hasattr(models, "get_weights") or isinstance(models, str | pathlib.Path)
+        remedy = ": write {'name': model}" if single else ""
         raise ValueError(
-            "Expected models as a dict point name -> model with at least one entry. "
-            f"Received: models={models if isinstance(models, dict) else type(models).__name__}"
+            f"Expected models as a dict point name -> model{remedy}. "
+            f"Received: models={type(models).__name__}"
+        )
+    if not models:
+        raise ValueError(
+            "Expected at least one model: {'name': model}, a keras.Model or the path of a .keras "
+            "file. Received: models={}"
         )
     bad = [name for name in models if not isinstance(name, str) or not _NAME.fullmatch(name)]
     if bad:
@@ -178,11 +185,7 @@ def _check_names(models):
         )
 
 
-def _check_formats(formats, tolerances):
-    if not formats:
-        raise ValueError("Expected at least one format. Received: formats=()")
-    for name in formats:
-        find_format(name)
+def _check_tolerances(formats, tolerances):
     unknown = sorted(set(tolerances or {}) - set(formats))
     if unknown:
         raise ValueError(f"Expected tolerances for {list(formats)}. Received: also {unknown}")

@@ -76,6 +76,23 @@ FORMATS = {
 }
 
 
+def find_formats(names):
+    """The names of number formats, each once, as a tuple.
+
+    Args:
+        names: one name, or an iterable of names.
+
+    Raises:
+        ValueError: none, or an unknown one.
+    """
+    names = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
+    if not names:
+        raise ValueError("Expected at least one format. Received: formats=()")
+    for name in names:
+        find_format(name)
+    return names
+
+
 def find_format(name):
     """The `Format` called `name`.
 

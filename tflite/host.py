@@ -15,6 +15,8 @@ import sys
 
 import numpy as np
 
+from keras_joslim.tflite.manifest import Manifest
+
 _CHILD = pathlib.Path(__file__).with_name("profile_child.py")
 # Runnable processes of others, as a share of the processors, from which latencies are suspect.
 _BUSY = 0.5
@@ -59,6 +61,14 @@ class Latency:
     load_average: float | None
     warning: str = ""
 
+    def __repr__(self):
+        peak = "" if self.peak_memory is None else f", peak {self.peak_memory / 1e6:.1f} MB"
+        doubtful = ", doubtful: see .warning" if self.warning else ""
+        return (
+            f"Latency(min={self.min:.3f} ms, median={self.median:.3f} ms, p95={self.p95:.3f} ms"
+            f"{peak}{doubtful})"
+        )
+
     def to_dict(self):
         """A JSON object."""
         values = dataclasses.asdict(self)
@@ -82,7 +92,8 @@ def profile(
     """Measures latency and peak memory of TFLite files on this machine.
 
     Args:
-        files: dict name -> path, or an iterable of paths (then named by `str(path)`).
+        files: dict name -> path, an iterable of paths (then named by `str(path)`), or the
+            `Manifest` of an export (then named "<point>.<format>").
         processes: fresh processes for each file, so many rounds over all files.
         runs: timed inferences of a process, at least.
         warmup: untimed inferences before them, at least.
@@ -225,6 +236,8 @@ def _tail(stderr):
 
 def _checked_files(files):
     """name -> path of a TFLite file."""
+    if isinstance(files, Manifest):
+        files = files.paths()
     if isinstance(files, str | pathlib.Path):
         files = [files]
     if not isinstance(files, dict):

@@ -72,6 +72,8 @@ class Manifest:
 
     Attributes:
         files: tuple of `ExportedFile`, by point and format.
+        directory: where the files are, or None if that is not known. It is not saved:
+            a manifest moves with its files.
 
     Example:
 
@@ -81,6 +83,15 @@ class Manifest:
     """
 
     files: tuple = ()
+    directory: pathlib.Path | None = dataclasses.field(default=None, compare=False)
+
+    def __repr__(self):
+        points = {entry.point for entry in self.files}
+        formats = sorted({entry.format for entry in self.files})
+        return (
+            f"Manifest({len(self.files)} files, {len(points)} points, formats={formats}, "
+            f"directory={None if self.directory is None else str(self.directory)!r})"
+        )
 
     def __len__(self):
         return len(self.files)
@@ -100,7 +111,23 @@ class Manifest:
         key = (entry.point, entry.format)
         others = [other for other in self.files if (other.point, other.format) != key]
         files = sorted([*others, entry], key=lambda item: (item.point, item.format))
-        return Manifest(tuple(files))
+        return Manifest(tuple(files), self.directory)
+
+    def paths(self):
+        """The files as a dict "<point>.<format>" -> path, as `profile` takes them.
+
+        Raises:
+            ValueError: it is not known where they are.
+        """
+        if self.directory is None:
+            raise ValueError(
+                "This manifest knows no directory. Read it with `Manifest.load(directory)`, or "
+                "make it with `Manifest(files, directory)`."
+            )
+        return {
+            f"{entry.point}.{entry.format}": pathlib.Path(self.directory) / entry.path
+            for entry in self.files
+        }
 
     def check_files(self, directory):
         """Checks that each file is there and unchanged.
@@ -169,7 +196,8 @@ class Manifest:
         files = value.get("files")
         if not isinstance(files, list):
             raise ValueError(f"Expected a list 'files' in {path}. Received: files={files!r}")
-        return cls(tuple(_entry(item, f"entry {n} of {path}") for n, item in enumerate(files)))
+        entries = tuple(_entry(item, f"entry {n} of {path}") for n, item in enumerate(files))
+        return cls(entries, path.parent)
 
 
 def sha256(data):

@@ -6,6 +6,8 @@ import pathlib
 from keras_joslim import atomic
 
 _MARK = "keras_joslim run"
+# Sections of a config that do not shape the training: they may change in a trained run.
+_AFTER_TRAINING = ("export", "profile")
 
 
 class Workdir:
@@ -16,10 +18,17 @@ class Workdir:
 
     Attributes:
         path: the directory as a `pathlib.Path`.
+
+    Raises:
+        ValueError: `path` is a file.
     """
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
+        if self.path.is_file():
+            raise ValueError(
+                f"{self.path} is a file, not a directory. Name a directory by --workdir."
+            )
 
     @property
     def config_file(self):
@@ -56,6 +65,9 @@ class Workdir:
     def claim(self, config):
         """Takes the directory for a run of `config`, or goes on with that very run.
 
+        Fields of `export` and `profile` may differ from the run's, as may all of a
+        run that has not trained yet: the directory then has the new config.
+
         Args:
             config: JSON dict.
 
@@ -64,13 +76,16 @@ class Workdir:
                 differs), or files that no run left.
         """
         if self.config_file.exists():
-            difference = _first_difference(self.config(), config)
-            if difference:
+            old = self.config()
+            difference = _first_difference(_training(old), _training(config))
+            if difference and self._is_trained():
                 field, then, now = difference
                 raise ValueError(
                     f"{self.path} holds a run of another config: {field} was {then!r}, now "
                     f"{now!r}. Give the same config to go on with it, or another --workdir."
                 )
+            if old != config:
+                self._write(config)
             return
         strangers = sorted(p.name for p in self.path.glob("*")) if self.path.exists() else []
         if strangers:
@@ -78,6 +93,13 @@ class Workdir:
                 f"{self.path} is not empty and not a run's: it has no config.json but "
                 f"{', '.join(strangers[:3])}. Name a new directory by --workdir."
             )
+        self._write(config)
+
+    def _is_trained(self):
+        """Whether anything would be lost or mixed up by another config."""
+        return self.front_file.exists() or any(self.checkpoints.glob("*"))
+
+    def _write(self, config):
         atomic.write_json(self.config_file, {"format": _MARK, "config": config})
 
     def config(self):
@@ -116,6 +138,11 @@ class Workdir:
                 "with the training and makes it."
             )
         return ParetoFront.load(self.front_file)
+
+
+def _training(config):
+    """The part of a config that shapes the training."""
+    return {name: value for name, value in config.items() if name not in _AFTER_TRAINING}
 
 
 def _first_difference(old, new, prefix=""):

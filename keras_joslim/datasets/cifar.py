@@ -44,7 +44,7 @@ class _Format:
     def remedy(self):
         return (
             f"Download https://www.cs.toronto.edu/~kriz/{self.archive} and unpack it there "
-            f"(tar xzf {self.archive})."
+            f"(tar xzf {self.archive}), or name the folder by --config.data.directory=..."
         )
 
 

@@ -12,6 +12,9 @@ from keras_joslim.graph.walk import functional_graph, run
 from keras_joslim.layers.conv import refuse_channels_first
 from keras_joslim.width_space import ChannelGroup, WidthSpace, legal_widths
 
+# So many groups are named in a message.
+_NAMED = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class NetworkGroups:
@@ -33,7 +36,7 @@ def find_groups(model, min_width, divisor=1, choices=None, skip=()):
 
     Args:
         model: the model.
-        min_width: smallest width multiplier, in (0, 1].
+        min_width: smallest width multiplier, above 0 and below 1.
         divisor: widths are multiples of it.
         choices: at most so many legal widths a group; `None` keeps all.
         skip: `fnmatch` patterns of layer names that stay at full width.
@@ -81,7 +84,8 @@ def find_groups(model, min_width, divisor=1, choices=None, skip=()):
         reasons = "".join(f"\n  {layer}: {reason}" for layer, reason in space.frozen)
         raise ValueError(
             f"Nothing in model {model.name!r} can be narrowed with min_width={min_width}, "
-            f"divisor={divisor}, choices={choices}. What stays at full width:{reasons}"
+            f"divisor={divisor}, choices={choices}. {_single_widths(space)}"
+            f"What stays at full width:{reasons}"
         )
 
     def indexed(layout):
@@ -111,6 +115,19 @@ def _width_space(partition, min_width, divisor, choices):
     return WidthSpace(groups, ordering, frozen), index
 
 
+def _single_widths(space):
+    """A sentence on the groups of a space in which none has a choice; empty without groups."""
+    if not len(space):
+        return ""
+    named = [f"{group.name} ({group.size} channels)" for group in space.groups[:_NAMED]]
+    if len(space) > _NAMED:
+        named.append(f"and {len(space) - _NAMED} more")
+    return (
+        "No group has two legal widths: lower divisor or min_width, or raise choices. "
+        f"Groups: {', '.join(named)}. "
+    )
+
+
 class _Patterns:
     """The `skip` patterns, and which of them have matched."""
 
@@ -134,14 +151,14 @@ class _Patterns:
 
 
 def _check_arguments(min_width, divisor, choices):
-    if not isinstance(min_width, (int, float)) or not 0 < min_width <= 1:
+    if not isinstance(min_width, (int, float)) or not 0 < min_width < 1:
         raise ValueError(
-            "`min_width` is the smallest width multiplier, above 0 and at most 1. "
-            f"Received: min_width={min_width}"
+            "`min_width` is the smallest width multiplier, a number above 0 and below 1. "
+            f"Received: min_width={min_width!r}"
         )
     if not isinstance(divisor, int) or divisor < 1:
-        raise ValueError(f"`divisor` must be a whole number from 1. Received: divisor={divisor}")
+        raise ValueError(f"`divisor` must be a whole number from 1. Received: divisor={divisor!r}")
     if choices is not None and (not isinstance(choices, int) or choices < 1):
         raise ValueError(
-            f"`choices` must be a whole number from 1, or None. Received: choices={choices}"
+            f"`choices` must be a whole number from 1, or None. Received: choices={choices!r}"
         )

@@ -6,6 +6,7 @@ and running it with some layers in another mode.
 """
 
 import contextlib
+import os
 
 import keras
 from keras import tree
@@ -19,9 +20,11 @@ def functional_graph(model):
             Sequential one that is not built.
     """
     if not isinstance(model, keras.Model):
+        path = isinstance(model, str | os.PathLike)
+        remedy = ". Load it first: keras.saving.load_model(path)" if path else ""
         raise ValueError(
             f"Expected a Keras 3 model (keras.Model). Received: model={model!r} of type "
-            f"{type(model).__module__}.{type(model).__name__}"
+            f"{type(model).__module__}.{type(model).__name__}{remedy}"
         )
     graph = model
     if isinstance(model, keras.Sequential):

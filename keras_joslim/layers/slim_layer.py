@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_joslim.channel_layout import ChannelLayout
+from keras_joslim.channel_layout import ChannelLayout, slice_axes
 
 
 class SlimLayer:
@@ -60,10 +60,7 @@ class SlimLayer:
 
     def active(self, name, widths):
         """The weight called `name`, sliced to `widths`, inside a call."""
-        tensor = getattr(self, name)
-        for axis, layout in self._axes(name):
-            tensor = layout.slice(tensor, widths, axis)
-        return tensor
+        return slice_axes(getattr(self, name), dict(self._axes(name)), widths)
 
     def sliced_weights(self, widths):
         """Weight name -> numpy array, the slice that the stock layer holds at `widths`."""

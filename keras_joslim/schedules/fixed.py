@@ -8,7 +8,9 @@ from keras_joslim.schedules.schedule import Schedule
 class FixedWidths(Schedule):
     """The same networks at every step.
 
-    Yu et al., Slimmable Neural Networks (ICLR 2019), with in-place distillation.
+    Yu et al., Slimmable Neural Networks (ICLR 2019), with in-place distillation. The
+    smallest network of the width space is not trained unless it is listed: what `fit`
+    reports as `smallest_loss` is the loss of the smallest one listed.
 
     Args:
         multipliers: width multipliers in (0, 1], 1 among them or not (the full
@@ -16,11 +18,16 @@ class FixedWidths(Schedule):
             sequence of one a group.
 
     Raises:
-        ValueError: no multipliers, or one outside (0, 1].
+        ValueError: no list, no multipliers in it, or one outside (0, 1].
     """
 
     def __init__(self, multipliers):
         super().__init__()
+        if np.isscalar(multipliers):
+            raise ValueError(
+                f"Expected a list: FixedWidths([{multipliers}]). "
+                f"Received: multipliers={multipliers!r}"
+            )
         self.multipliers = list(multipliers)
         values = np.concatenate([np.ravel(m) for m in self.multipliers] or [[]])
         if not len(values) or not ((values > 0) & (values <= 1)).all():

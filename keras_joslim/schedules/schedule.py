@@ -62,7 +62,16 @@ class Schedule(keras.callbacks.Callback):
 
     @property
     def space(self):
-        """The model's width space."""
+        """The model's width space.
+
+        Raises:
+            ValueError: no model is known yet.
+        """
+        if self.model is None:
+            raise ValueError(
+                f"{type(self).__name__} knows no model yet: it gets one in `fit`, or by "
+                "`set_model(slim)`."
+            )
         return self.model.width_space
 
     @property

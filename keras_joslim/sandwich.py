@@ -1,0 +1,102 @@
+"""The narrow half of a sandwich step, and coupled weight decay."""
+
+import keras
+import tensorflow as tf
+
+
+def narrow_passes(model, losses, x, y, sample_weight, targets, networks, gradients):
+    """Adds the distillation gradients of all but the first network, one after the other.
+
+    A loop, not an unrolled graph: memory stays near one network's, and the number of
+    networks can change without a new trace.
+
+    Args:
+        model: the compiled `SlimmableModel`.
+        losses: its `LossesPerOutput`.
+        x, y, sample_weight: the batch.
+        targets: the full network's detached outputs.
+        networks: int32 `(networks, groups)`, the full network first.
+        gradients: one tensor a trainable weight, the full network's.
+
+    Returns:
+        The summed gradients; the task loss of the last network; the row of the first
+        network whose loss was not finite, -1 if all were.
+    """
+    weights = model.trainable_weights
+    count = tf.shape(networks)[0]
+
+    def body(i, total, last_loss, bad_row):
+        with tf.GradientTape() as tape:
+            y_pred = model.network([x, networks[i]], training=True, update_statistics=False)
+            loss = losses.soft(y, y_pred, targets, sample_weight)
+            scaled = model.optimizer.scale_loss(loss)
+        more = dense(tape.gradient(scaled, weights), weights)
+        total = [a + b for a, b in zip(total, more)]
+        # Losses that layers add in this pass belong to the full network's alone.
+        model.network._clear_losses()
+        last_loss = tf.cond(
+            i == count - 1,
+            lambda: unscaled(losses.task(y, y_pred, sample_weight)),
+            lambda: last_loss,
+        )
+        good = tf.math.is_finite(loss) | (bad_row >= 0)
+        return i + 1, total, last_loss, tf.where(good, bad_row, i)
+
+    # Without this the first narrow network runs forwards while the full one runs
+    # backwards, and both networks' activations are in memory.
+    with tf.control_dependencies(gradients):
+        first = tf.identity(1)
+    zero = tf.constant(0.0, losses.dtype)
+    _, gradients, last_loss, bad_row = tf.while_loop(
+        lambda i, *_: i < count,
+        body,
+        (first, gradients, zero, tf.constant(-1)),
+        parallel_iterations=1,
+    )
+    return gradients, last_loss, bad_row
+
+
+def decayed(model, gradients):
+    """Gradients with coupled weight decay: `gradient += weight_decay * weight`.
+
+    Kernels of convolutions and dense layers decay; BatchNormalization, biases and
+    depthwise kernels do not.
+
+    Args:
+        model: the compiled `SlimmableModel`; its `weight_decay` is the rate.
+        gradients: one tensor a trainable weight.
+    """
+    if not model.weight_decay:
+        return gradients
+    kernels = _decayed_kernels(model)
+    # Replicas' gradients are summed, and a scaled loss scales the decay with it.
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    rate = model.optimizer.scale_loss(tf.constant(model.weight_decay / replicas))
+    return [
+        g + tf.cast(rate, g.dtype) * tf.cast(w.value, g.dtype) if id(w) in kernels else g
+        for g, w in zip(gradients, model.trainable_weights)
+    ]
+
+
+def _decayed_kernels(model):
+    depthwise = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+    return {
+        id(variable)
+        for layer in model.network._flatten_layers(include_self=False)
+        if not isinstance(layer, depthwise)
+        for variable in layer._trainable_variables
+        if variable.name in ("kernel", "pointwise_kernel")
+    }
+
+
+def dense(gradients, weights):
+    """Gradients as plain tensors; zeros for a weight that a pass did not touch."""
+    return [
+        tf.zeros(w.shape, w.dtype) if g is None else tf.convert_to_tensor(g)
+        for g, w in zip(gradients, weights)
+    ]
+
+
+def unscaled(loss):
+    """A loss as one replica alone would have it."""
+    return loss * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)
