@@ -2,7 +2,7 @@
 
     joslim run --config=configs/digits.py --workdir=runs/digits
 
-Any field can be given on the command line: `--config.train.epochs=2`.
+Any field can be given on the command line: `--config.train.epochs=20`.
 """
 
 import ml_collections

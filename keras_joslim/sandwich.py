@@ -92,7 +92,8 @@ def _decayed_kernels(model):
 def dense(gradients, weights):
     """Gradients as plain tensors; zeros for a weight that a pass did not touch."""
     return [
-        tf.zeros(w.shape, w.dtype) if g is None else tf.convert_to_tensor(g)
+        # A slice's gradient is as large as the weight, which shape inference may not see.
+        tf.zeros(w.shape, w.dtype) if g is None else tf.ensure_shape(g, w.shape)
         for g, w in zip(gradients, weights)
     ]
 

@@ -1,5 +1,7 @@
 """The sandwich step equals the same step written out by hand over extracted stock networks."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -272,3 +274,38 @@ def test_a_model_without_narrow_rows_trains_as_stock_keras_does():
     for ours, theirs in zip(slim.network.variables, stock.variables, strict=True):
         np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), atol=2e-5)
     assert "smallest_loss" not in history.history
+
+
+EVENTS = []
+
+
+@keras.saving.register_keras_serializable("test_training_sandwich")
+@tf.custom_gradient
+def observed(x):
+    """The identity; notes when it runs, and takes its time backwards."""
+
+    def note(event, seconds, value):
+        time.sleep(seconds)
+        EVENTS.append(event)
+        return value
+
+    def gradient(upstream):
+        back = tf.py_function(lambda g: note("back", 0.2, g), [upstream], tf.float32)
+        back.set_shape(upstream.shape)
+        return back
+
+    there = tf.py_function(lambda v: note("there", 0.0, v), [x], tf.float32)
+    there.set_shape(x.shape)
+    return there, gradient
+
+
+def test_networks_run_one_after_the_other():
+    """A network begins when the one before is through: memory stays near one network's."""
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(8, activation=observed, name="hidden")(inputs)
+    outputs = keras.layers.Dense(3, activation="softmax")(hidden)
+    slim = kj.make_slimmable(keras.Model(inputs, outputs), 0.25)
+    slim.compile("sgd", "sparse_categorical_crossentropy")
+    EVENTS.clear()
+    _fit(slim, np.ones((8, 4), "float32"), np.zeros(8), rows_of(slim, 2, 2))
+    assert ["there", "back"] * 8 == EVENTS

@@ -246,11 +246,26 @@ def test_a_foreign_description_is_refused(config):
 def test_summary():
     lines = []
     chain().summary(lines.append)
-    assert lines[0] == "4 channel groups, 4 searchable, 120 networks"
+    assert lines[0] == "4 channel groups, 4 searchable, up to 120 networks"
     assert "  [0] third: 12 channels, [3, 6, 9, 12]" in lines
-    assert "      third -> sum" in lines
+    assert "      members: third -> sum" in lines
+    # A group without members has no such line.
+    assert sum("members:" in line for line in lines) == 1
     assert "      never narrower than second" in lines
     assert lines[-2:] == ["  at full width:", "      head: is an output"]
     many = []
     WidthSpace([ChannelGroup("g", 50, tuple(range(1, 51)))]).summary(many.append)
     assert many[1] == "  [0] g: 50 channels, [1, 2, ... 49, 50] (50 widths)"
+
+
+def test_summary_of_more_networks_than_a_float_holds():
+    lines = []
+    widths = tuple(range(1, 1001))
+    WidthSpace([ChannelGroup(f"g{i}", 1000, widths) for i in range(110)]).summary(lines.append)
+    assert lines[0] == "110 channel groups, 110 searchable, up to 1e+330 networks"
+
+
+@pytest.mark.parametrize("multiplier", [0, -0.5, 1.01, 16, float("nan"), float("inf")])
+def test_a_uniform_multiplier_out_of_range_is_refused(multiplier):
+    with pytest.raises(ValueError, match=f"above 0 and at most 1; .*multiplier={multiplier}$"):
+        chain().uniform(multiplier)

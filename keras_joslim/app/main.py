@@ -1,21 +1,37 @@
-"""The command `joslim`: flags, steps, and errors as one clear line.
+"""The command `joslim`: flags, steps, and errors as one clear line."""
+
+import difflib
+import importlib.util
+import os
+import pathlib
+import re
+import sys
+import textwrap
+
+from absl import flags
+from ml_collections import config_flags
+
+from keras_joslim.app.workdir import Workdir
+from keras_joslim.tflite.formats import find_formats
+
+STEPS = ("run", "train", "export", "profile", "plot")
+HELP = """\
+Trains a slimmable network, finds its best sub-networks and makes TFLite files of them.
 
 joslim run     --config=configs/digits.py --workdir=runs/digits   all steps
 joslim train   --config=... --workdir=...   weights and widths, then the front
 joslim export  --workdir=... [--formats=fp32,fp16]
 joslim profile --workdir=... [--processes=5]
 joslim plot    --workdir=...
-"""
 
-import importlib.util
-import os
-import pathlib
-import sys
+Every command needs --workdir. A run that is there goes on, or is read, with its own config:
+--config is needed to begin one. JOSLIM_TRACEBACK=1 in the environment shows where an error
+comes from.
 
-from absl import flags
-from ml_collections import config_flags
+Flags:"""
 
-STEPS = ("run", "train", "export", "profile", "plot")
+# Flags that absl adds to every command.
+_FROM_ABSL = ("flagfile", "undefok")
 
 
 def _flag_values(argv):
@@ -24,19 +40,27 @@ def _flag_values(argv):
     config_flags.DEFINE_config_file(
         "config",
         None,
-        "Recipe: a file whose get_config() gives a ConfigDict. A field is overridden by "
-        "--config.train.epochs=2.",
+        "Recipe: a file whose get_config() gives a ConfigDict. A field is overridden by, for "
+        "example, --config.train.epochs=20.",
         flag_values=values,
         sys_argv=argv,
     )
-    flags.DEFINE_string("workdir", None, "Directory of the run.", flag_values=values)
-    flags.DEFINE_list("formats", None, "Number formats: fp32, fp16.", flag_values=values)
-    flags.DEFINE_enum("device", "host", ["host"], "Where to profile.", flag_values=values)
+    flags.DEFINE_string("workdir", None, "Directory of the run; required.", flag_values=values)
+    flags.DEFINE_list(
+        "formats",
+        None,
+        "Number formats, fp32 and fp16 (default: export those of the config, profile fp32).",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "device", "host", ["host"], "Where to profile (default: host).", flag_values=values
+    )
     for name, what in (
-        ("processes", "Fresh processes a file."),
-        ("runs", "Timed runs a process, at least."),
-        ("threads", "Threads of an inference."),
+        ("processes", "Fresh processes a file"),
+        ("runs", "Timed runs a process, at least"),
+        ("threads", "Threads of an inference"),
     ):
+        what = f"{what} (default: from the config)."
         flags.DEFINE_integer(name, None, what, lower_bound=1, flag_values=values)
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
     return values
@@ -77,9 +101,6 @@ def main(argv):
     if parsed is None:
         return
     step, config, values = parsed
-    # Imported once the command line is known to be good: TensorFlow takes seconds.
-    from keras_joslim.app.workdir import Workdir
-
     workdir = Workdir(values.workdir)
     if step in ("run", "train"):
         config = workdir.config() if config is None else config
@@ -121,9 +142,10 @@ def _parsed(argv):
         rest = values(argv)
         config = values.config
     except (flags.Error, AttributeError, KeyError, TypeError, OSError, ImportError) as error:
-        raise UsageError(f"{_text(error)} (`joslim --help` lists the flags)") from None
+        message = _unknown_field(argv) or _text(error)
+        raise UsageError(f"{message} (`joslim --help` lists the flags)") from None
     if values.help or len(rest) == 1:
-        print(__doc__.strip(), values.get_help(), sep="\n")
+        print(HELP, *_flag_lines(values), sep="\n")
         return None
     if len(rest) > 2 or rest[1] not in STEPS:
         raise UsageError(
@@ -132,13 +154,74 @@ def _parsed(argv):
     step = rest[1]
     if not values.workdir:
         raise UsageError(f"`joslim {step}` needs --workdir=DIRECTORY")
-    if step == "run" and config is None:
-        raise UsageError("`joslim run` needs --config=FILE, such as --config=configs/digits.py")
-    return step, None if config is None else _plain(config.to_dict()), values
+    if step == "run" and config is None and not Workdir(values.workdir).config_file.exists():
+        raise UsageError(
+            "`joslim run` needs --config=FILE, such as --config=configs/digits.py: there is no "
+            f"run in {values.workdir} to go on with"
+        )
+    config = None if config is None else _plain(config.to_dict())
+    _check_formats(values.formats, "--formats")
+    _check_formats((config or {}).get("export", {}).get("formats"), "config.export.formats")
+    return step, config, values
+
+
+def _check_formats(names, where):
+    """Refuses a format that does not exist before hours of training."""
+    if names:
+        try:
+            find_formats(names)
+        except ValueError as error:
+            raise UsageError(f"{where}: {error}") from None
+
+
+def _flag_lines(values):
+    """Help for each flag of ours and, of a recipe that is given, for its fields."""
+    texts = {values[name].name: values[name].help for name in values}
+    names = sorted(set(texts) - set(_FROM_ABSL))
+    lines = [f"  --{name:<10} {' '.join(texts[name].split())}" for name in names]
+    return [textwrap.fill(line, 96, subsequent_indent=" " * 15) for line in lines]
+
+
+def _unknown_field(argv):
+    """What to say of the first `--config.a.b` that names no field of the config, or `None`."""
+    fields = [re.match(r"--?config\.([^=]+)", argument) for argument in argv]
+    names = [match[1] for match in fields if match]
+    rest = [argument for argument, match in zip(argv, fields) if not match]
+    try:
+        values = _flag_values(rest)
+        values(rest, known_only=True)
+        config = values.config
+    except (flags.Error, AttributeError, KeyError, TypeError, OSError, ImportError):
+        return None
+    if config is None and names:
+        return f"--config.{names[0]} sets a field of a recipe: give the recipe too, --config=FILE"
+    for name in names:
+        message = _missing(config.to_dict(), name)
+        if message:
+            return message
+    return None
+
+
+def _missing(config, name):
+    """A sentence on the first part of a dotted name that is no field of a nested dict."""
+    place = "config"
+    for part in name.split("."):
+        if not isinstance(config, dict) or part not in config:
+            near = difflib.get_close_matches(part, config if isinstance(config, dict) else (), 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            return f"{place} has no field {part!r}.{hint}"
+        place, config = f"{place}.{part}", config[part]
+    return None
 
 
 def _text(error):
-    return error.args[0] if error.args else type(error).__name__
+    """The message of an error; of a recipe that raised, without the traceback it quotes."""
+    text = str(error.args[0]) if error.args else type(error).__name__
+    start, quoted, trace = text.partition("Error whilst parsing config file:")
+    if not quoted:
+        return text
+    raised = re.split(r"^(?=[\w.]+: )", trace, flags=re.MULTILINE)[-1]
+    return f"{start}{raised.removeprefix('ValueError: ').strip()}"
 
 
 def _plain(value):

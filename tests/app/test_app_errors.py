@@ -24,7 +24,13 @@ def command(*arguments):
         (["fly", "--workdir=x"], "Expected one command of run, train, export, profile, plot"),
         (["run", "train", "--workdir=x"], "Expected one command"),
         (["export"], "needs --workdir"),
-        (["run", "--workdir=x"], "needs --config"),
+        (["run", "--workdir=x"], "needs --config=FILE.*there is no run in x to go on with"),
+        (["run", "--workdir=x", "--config.seed=2"], "--config.seed .*give the recipe too"),
+        (["export", "--workdir=x", "--formats=fp8"], r"--formats: .* out of \['fp16', 'fp32'\]"),
+        (
+            ["train", "--config=digits", "--config.export.formats=('fp8',)", "--workdir=x"],
+            r"config.export.formats: .* out of \['fp16', 'fp32'\]. Received: format='fp8'",
+        ),
         (["run", "--config=configs/nothing.py", "--workdir=x"], "no recipe 'configs/nothing.py'"),
         (["plot", "--wrokdir=x"], "wrokdir"),
         (["profile", "--workdir=x", "--processes=0"], "processes"),
@@ -35,18 +41,46 @@ def test_a_command_line_that_makes_no_sense_is_refused(arguments, message):
         command(*arguments)
 
 
-def test_an_unknown_field_of_the_config_is_refused_by_name(monkeypatch, tmp_path):
-    arguments = [
-        "joslim",
-        "run",
-        "--config=configs/digits.py",
-        f"--workdir={tmp_path / 'run'}",
-        "--config.train.epoch=2",
-    ]
-    monkeypatch.setattr(sys, "argv", arguments)
-    with pytest.raises(UsageError, match="epoch"):
-        main(arguments)
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--config.train.epoch=2", "config.train has no field 'epoch'. Did you mean 'epochs'?"),
+        ("--config.tain.epochs=2", "config has no field 'tain'. Did you mean 'train'?"),
+        ("--config.train.zzz=2", "config.train has no field 'zzz'."),
+        ("--config.seed.zzz=2", "config.seed has no field 'zzz'."),
+    ],
+)
+def test_an_unknown_field_of_the_config_is_refused_by_name(argument, message, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        command("run", "--config=configs/digits.py", f"--workdir={tmp_path / 'run'}", argument)
+    assert str(caught.value) == f"{message} (`joslim --help` lists the flags)"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("cifar_resnet.py:resnet57", "cifar_resnet.py:resnet57: Expected one of .*'resnet57'"),
+        ("digits.py:large", r"digits.py:large: TypeError: get_config\(\) takes 0 positional"),
+    ],
+)
+def test_a_recipe_that_raises_is_quoted_without_its_traceback(recipe, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        command("run", f"--config=configs/{recipe}", "--workdir=x")
+    assert "Traceback" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_help_says_what_it_is_what_is_required_and_the_defaults(capsys):
+    command("--help")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Trains a slimmable network")
+    assert "  --workdir    Directory of the run; required." in lines
+    assert "  --processes  Fresh processes a file (default: from the config)." in lines
+    text = " ".join(" ".join(lines).split())
+    assert "for example, --config.train.epochs=20." in text
+    assert "Number formats, fp32 and fp16 (default: export those of the config" in text
+    assert "flagfile" not in text
 
 
 @pytest.mark.parametrize("step", ["export", "profile", "plot", "train"])
@@ -62,12 +96,68 @@ def test_a_step_that_comes_too_early_says_which_comes_first(step, tmp_path):
         command(step, f"--workdir={tmp_path}")
 
 
+def _begun(path, config=CONFIG):
+    """A workdir with a checkpoint."""
+    Workdir(path).claim(config)
+    (path / "checkpoint" / "step-000000001").mkdir(parents=True)
+
+
 def test_a_workdir_of_another_config_is_refused_naming_the_field(tmp_path):
-    Workdir(tmp_path).claim(CONFIG)
+    _begun(tmp_path)
     other = {**CONFIG, "train": {"epochs": 3, "batch_size": 8}}
     with pytest.raises(ValueError, match=r"train\.epochs was 2, now 3"):
         Workdir(tmp_path).claim(other)
     Workdir(tmp_path).claim(CONFIG)
+
+
+def test_a_finished_run_is_not_claimed_by_another_config(tmp_path):
+    Workdir(tmp_path).claim(CONFIG)
+    Workdir(tmp_path).front_file.write_text("{}")
+    with pytest.raises(ValueError, match="seed was 0, now 1"):
+        Workdir(tmp_path).claim({**CONFIG, "seed": 1})
+    assert Workdir(tmp_path).config() == CONFIG
+
+
+def test_a_run_takes_new_fields_of_export_and_profile(tmp_path):
+    old = {**CONFIG, "export": {"formats": ["fp32"]}, "profile": {"runs": 50}}
+    new = {**CONFIG, "export": {"formats": ["fp16"]}, "profile": {"runs": 5, "threads": 2}}
+    _begun(tmp_path, old)
+    Workdir(tmp_path).claim(new)
+    assert Workdir(tmp_path).config() == new
+    with pytest.raises(ValueError, match="seed was 0, now 3"):
+        Workdir(tmp_path).claim({**old, "seed": 3})
+    assert Workdir(tmp_path).config() == new
+
+
+def test_a_workdir_in_which_nothing_is_trained_takes_another_config(tmp_path):
+    Workdir(tmp_path).claim(CONFIG)
+    (tmp_path / "checkpoint").mkdir()
+    Workdir(tmp_path).claim({**CONFIG, "seed": 1})
+    assert Workdir(tmp_path).config() == {**CONFIG, "seed": 1}
+
+
+def test_run_without_a_config_goes_on_with_that_of_the_run(tmp_path, monkeypatch):
+    """The training is stood in for: what matters is the config that it gets."""
+    from keras_joslim.app import train
+
+    class Trained(Exception):
+        pass
+
+    def record(workdir, config):
+        raise Trained(config)
+
+    monkeypatch.setattr(train, "train", record)
+    Workdir(tmp_path).claim(CONFIG)
+    with pytest.raises(Trained) as caught:
+        command("run", f"--workdir={tmp_path}")
+    assert caught.value.args == (CONFIG,)
+
+
+@pytest.mark.parametrize("step", ["train", "plot"])
+def test_a_workdir_that_is_a_file_is_refused(step, tmp_path):
+    (tmp_path / "notes.txt").write_text("precious")
+    with pytest.raises(ValueError, match="notes.txt is a file, not a directory. Name a directory"):
+        command(step, f"--workdir={tmp_path / 'notes.txt'}")
 
 
 def test_a_workdir_of_something_else_is_refused_and_left_alone(tmp_path):

@@ -147,6 +147,7 @@ def test_a_missing_folder_says_what_to_download_and_where_to_put_it(tmp_path):
     text = refused(tmp_path / "nowhere", "CIFAR-10 not found.*cifar-10-batches-py.*nowhere")
     assert "no such directory" in text
     assert "cs.toronto.edu/~kriz/cifar-10-python.tar.gz" in text
+    assert "or name the folder by --config.data.directory=..." in text
     text = refused(tmp_path, "CIFAR-100 not found.*cifar-100-python", name="cifar100")
     assert "cs.toronto.edu/~kriz/cifar-100-python.tar.gz" in text
 

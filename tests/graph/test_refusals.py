@@ -1,5 +1,7 @@
 """What cannot be made slimmable is refused in one clear line: what, where, how to mend."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -38,9 +40,18 @@ def with_norm(**arguments):
     [
         (lambda: Subclassed(name="mine"), r"'mine' \(Subclassed\) is subclassed.*functional API"),
         (lambda: keras.Sequential(name="mine"), r"'mine' is not built.*keras.Input\(shape="),
-        (lambda: "model.keras", r"Expected a Keras 3 model.*model='model.keras' of type .*str"),
+        (
+            lambda: "model.keras",
+            r"Keras 3 model.*'model.keras' of type .*str. Load it first.*load_model",
+        ),
+        (lambda: pathlib.Path("m.keras"), r"Load it first: keras.saving.load_model\(path\)"),
+        (lambda: kj.make_slimmable(plain().model), "Model 'slimmable_.*' is slimmable already"),
+        (lambda: 3, r"Expected a Keras 3 model.*model=3 of type builtins.int$"),
         (channels_first, r"'first_conv' with data_format='channels_first'.*channels_last"),
-        (head_only, r"Nothing in model 'linear' can be narrowed(.|\n)*head: is an output"),
+        (
+            head_only,
+            r"'linear' can be narrowed with [^.]*0.25[^.]*\. What (.|\n)*head: is an output",
+        ),
         (lambda: with_norm(axis=1), r"'its_norm' must normalise the last axis.*axis=1"),
         (lambda: with_norm(renorm=True), r"'its_norm' must.*without renorm.*renorm=True"),
     ],
@@ -60,18 +71,24 @@ def test_quantized_and_lora_weights():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"min_width": 0}, "above 0 and at most 1. Received: min_width=0"),
+        ({"min_width": 0}, "above 0 and below 1. Received: min_width=0$"),
+        ({"min_width": "0.5"}, "Received: min_width='0.5'"),
+        ({"min_width": 1.0}, "above 0 and below 1. Received: min_width=1.0"),
         ({"min_width": 1.01}, "min_width=1.01"),
         ({"min_width": -0.5}, "min_width=-0.5"),
         ({"min_width": float("nan")}, "min_width=nan"),
-        ({"min_width": "half"}, "min_width=half"),
+        ({"min_width": "half"}, "min_width='half'"),
         ({"divisor": 0}, "`divisor` must be a whole number from 1. Received: divisor=0"),
         ({"divisor": 1.5}, "divisor=1.5"),
         ({"choices": 0}, "`choices` must be a whole number from 1, or None.*choices=0"),
         ({"choices": 2.5}, "choices=2.5"),
         ({"divisor": 64}, "Nothing in model .* can be narrowed with min_width=0.25, divisor=64"),
         ({"choices": 1}, "Nothing in model .* can be narrowed with .*choices=1"),
-        ({"min_width": 1.0}, "Nothing in model .* can be narrowed with min_width=1.0"),
+        (
+            {"min_width": 0.99},
+            r"min_width=0.99(.|\n)*No group has two legal widths: lower divisor or min_width, or "
+            r"raise choices. Groups: a \(8 channels\), b \(6 channels\)\. What stays",
+        ),
         ({"skip": "*"}, r"Nothing(.|\n)*a: is skipped on request"),
     ],
 )
@@ -184,8 +201,17 @@ def test_summary_is_a_readable_report():
     kj.make_slimmable(residual().model).width_space.summary(print_fn=lines.append)
     text = "\n".join(lines)
     assert "2 channel groups, 2 searchable" in text
-    assert "stem -> outer -> outer_norm -> sum" in text
+    assert "members: stem -> outer -> outer_norm -> sum" in text
     assert "head: is an output of the model, which is never slimmed" in text
+
+
+def test_of_many_groups_without_a_choice_some_are_named():
+    inputs = x = keras.Input((4,))
+    for i in range(10):
+        x = layers.Dense(4, name=f"d{i}")(x)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    with pytest.raises(ValueError, match=r"d7 \(4 channels\), and 2 more\. What stays"):
+        kj.make_slimmable(model, divisor=64)
 
 
 def test_a_fresh_model_has_the_same_width_space():

@@ -106,6 +106,24 @@ def test_multipliers_out_of_range_are_refused(multipliers):
         kj.FixedWidths(multipliers)
 
 
+def test_one_multiplier_in_the_place_of_a_list_is_refused():
+    with pytest.raises(ValueError, match=r"Expected a list: FixedWidths\(\[0.5\]\). .*=0.5"):
+        kj.FixedWidths(0.5)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [kj.UniformWidths(), kj.RandomWidths(), kj.FixedWidths([0.5])],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_a_schedule_without_a_model_says_when_it_gets_one(schedule):
+    message = f"{type(schedule).__name__} knows no model yet: it gets one in `fit`"
+    with pytest.raises(ValueError, match=message):
+        schedule.widths(0)
+    with pytest.raises(ValueError, match=message):
+        schedule.visited()
+
+
 @pytest.mark.parametrize("kind", [kj.UniformWidths, kj.RandomWidths])
 def test_visited_widths_are_legal_and_distinct(kind):
     space = _space(divisor=4)

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+import keras_joslim as kj
 from keras_joslim import tflite
 
 # The package's attribute of that name is the function.
@@ -219,14 +220,16 @@ def test_foreign_manifest_is_not_overwritten(export_one, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models": {}}, "at least one entry. Received: models={}"),
-        ({"models": []}, "dict point name -> model .*models=list"),
+        ({"models": {}}, r"at least one model: \{'name': model\}, a keras.Model or .*models=\{\}"),
+        ({"models": []}, "dict point name -> model. Received: models=list"),
+        ({"models": "p.keras"}, r"write \{'name': model\}. Received: models=str"),
         ({"models": {"../p": None}}, r"become file names\). Received: \['../p'\]"),
         ({"models": {"p00": 3}}, "for point 'p00'. Received: int"),
         ({"models": {"p00": lambda: None}}, "for point 'p00'. Received: NoneType"),
         ({"models": {"p00": "gone.keras"}}, "point 'p00'. Received: 'gone.keras': no file"),
         ({"formats": ()}, r"at least one format. Received: formats=\(\)"),
         ({"formats": ("fp8",)}, "format='fp8'"),
+        ({"formats": "fp8"}, r"out of \['fp16', 'fp32'\]. Received: format='fp8'"),
         ({"tolerances": {"fp16": tflite.Tolerance(0, 1)}}, r"Received: also \['fp16'\]"),
         ({"metadata": {"p09": {}}}, r"metadata for points of the models. Received: also"),
         ({"metadata": {"p00": {"loss": np.nan}}}, "JSON holds in metadata of 'p00', loss.*nan"),
@@ -236,6 +239,41 @@ def test_foreign_manifest_is_not_overwritten(export_one, tmp_path):
 def test_bad_arguments(export_one, changes, message):
     with pytest.raises(ValueError, match=message):
         export_one(**changes)
+
+
+def test_a_single_model_is_refused(export_one, model):
+    with pytest.raises(ValueError, match=r"model: write \{'name': model\}. .*models=Functional"):
+        export_one(models=model)
+
+
+def test_one_format_may_be_given_as_its_name(export_one, model):
+    assert [entry.format for entry in export_one(formats="fp32")] == ["fp32"]
+
+
+def test_a_slimmable_model_is_refused(export_one, model, tmp_path):
+    slim = kj.make_slimmable(model)
+    slim.save(tmp_path / "slim.keras")
+    for given in (slim, lambda: slim, tmp_path / "slim.keras"):
+        with pytest.raises(ValueError, match="is slimmable, .*extract a sub-network first"):
+            export_one(models={"p00": given})
+    with pytest.raises(ValueError, match="Model 'slimmable_small' is slimmable"):
+        tflite.to_tflite(slim)
+
+
+def test_what_export_returns_can_be_profiled(exported, monkeypatch):
+    directory, _, manifest, _ = exported
+    timed = []
+
+    def measured(spec, timeout):
+        timed.append(spec["path"])
+        return np.array([1.0]), 0
+
+    monkeypatch.setattr("keras_joslim.tflite.host._measured", measured)
+    for given in (manifest, tflite.Manifest.load(directory)):
+        latencies = tflite.profile(given, processes=1)
+        assert list(latencies) == ["p00.fp16", "p00.fp32", "p01.fp16", "p01.fp32"]
+        assert sorted(timed) == [str(directory / entry.path) for entry in manifest]
+        timed.clear()
 
 
 def test_foreign_keras_file(export_one, tmp_path):

@@ -67,6 +67,19 @@ def test_statistics_are_those_of_all_runs(path, tmp_path, monkeypatch):
     assert latency.peak_memory == 4096
 
 
+@pytest.mark.parametrize(
+    ("peak", "warning", "end"),
+    [
+        (2_100_000, "", ", peak 2.1 MB)"),
+        (None, "", ")"),
+        (None, "busy", ", doubtful: see .warning)"),
+    ],
+)
+def test_repr_is_short(peak, warning, end):
+    latency = tflite.Latency(0.0413, 0.0428, 0.05, peak, 50, 1, (0.04,), 1, True, 0.1, warning)
+    assert repr(latency) == f"Latency(min=0.041 ms, median=0.043 ms, p95=0.050 ms{end}"
+
+
 def test_files_are_interleaved_in_random_order(path, tmp_path, monkeypatch):
     stand_in(tmp_path, monkeypatch, result([1]))
     files = {f"p{index}": path for index in range(4)}

@@ -65,6 +65,28 @@ def test_one_entry_a_point_and_format_in_order():
     assert manifest.find("p02", "fp32") is None
 
 
+def test_a_manifest_knows_its_directory_and_does_not_save_it(written):
+    loaded = tflite.Manifest.load(written)
+    assert loaded.directory == written
+    assert loaded.replace(entry(format="fp16")).directory == written
+    assert loaded.paths() == {"p00.fp32": written / "models" / "p00.fp32.tflite"}
+    assert str(written) not in json.dumps(loaded.to_dict())
+
+
+def test_a_manifest_without_a_directory_has_no_paths():
+    manifest = tflite.Manifest((entry(),))
+    with pytest.raises(ValueError, match=r"knows no directory. Read it with `Manifest.load"):
+        manifest.paths()
+    with pytest.raises(ValueError, match="knows no directory"):
+        tflite.profile(manifest)
+
+
+def test_repr_is_short():
+    manifest = tflite.Manifest((entry(), entry(format="fp16"), entry(point="p01")), "out")
+    expected = "Manifest(3 files, 2 points, formats=['fp16', 'fp32'], directory='out')"
+    assert repr(manifest) == expected
+
+
 def test_changed_and_missing_files_are_named(written):
     manifest = tflite.Manifest.load(written)
     manifest.check_files(written)
