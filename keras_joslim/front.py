@@ -245,7 +245,7 @@ class ParetoFront:
     def __str__(self):
         return self.table()
 
-    def table(self, file_format="fp32"):
+    def table(self, file_format=None):
         """The points as aligned text, one a line; what is not known yet is a dash."""
         return front_table(self, file_format)
 

@@ -1,16 +1,18 @@
 """A front as a table of text."""
 
 
-def front_table(front, file_format="fp32"):
+def front_table(front, file_format=None):
     """The points of a front as text, one a line; the full network below if it is dominated.
 
     Args:
         front: `ParetoFront`.
-        file_format: whose bytes and latency are shown.
+        file_format: whose bytes and latency are shown; the first one there is if `None`.
 
     Returns:
         Aligned lines. What is not known yet is a dash.
     """
+    known = [name for point in front.points for name in point.bytes]
+    file_format = file_format or next(iter(known), "fp32")
     head = [
         "point",
         "MACs",

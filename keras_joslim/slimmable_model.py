@@ -257,6 +257,10 @@ class SlimmableModel(keras.Model):
         """One optimizer step over the full network and the narrow ones of its row."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         self._check_inputs(x)
+        # Where the model runs eagerly arrays come as they are; Keras mixes none with tensors.
+        x = keras.tree.map_structure(
+            lambda v: tf.convert_to_tensor(v) if isinstance(v, np.ndarray) else v, x
+        )
         step = tf.cast(self.optimizer.iterations, tf.int32)
         networks = self._training_widths.read_value()
         networks = networks[tf.math.floormod(step, tf.shape(networks)[0])]

@@ -197,7 +197,6 @@ def test_callbacks_of_keras_work_and_see_the_full_network(tmp_path):
         validation_data=(x[12:], y[12:]),
         callbacks=[
             keras.callbacks.CSVLogger(tmp_path / "log.csv"),
-            keras.callbacks.TensorBoard(tmp_path / "board"),
             keras.callbacks.ModelCheckpoint(weights, save_weights_only=True),
             keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True),
         ],
@@ -208,7 +207,6 @@ def test_callbacks_of_keras_work_and_see_the_full_network(tmp_path):
         lines = list(csv.DictReader(file))
     assert set(lines[0]) == names | {"epoch"}
     assert float(lines[1]["smallest_loss"]) == pytest.approx(history["smallest_loss"][1])
-    assert list(pathlib.Path(tmp_path / "board").rglob("events*"))
     stock = kj.extract(slim, slim.width_space.full)
     stock.compile("sgd", LOSS, metrics=["accuracy"], jit_compile=False)
     loss, accuracy = stock.evaluate(x[12:], y[12:], verbose=0)
@@ -218,6 +216,16 @@ def test_callbacks_of_keras_work_and_see_the_full_network(tmp_path):
     original.load_weights(tmp_path / "2.weights.h5")
     np.testing.assert_array_equal(np.asarray(original(x)), np.asarray(slim(x)))
     assert isinstance(keras.saving.load_model(tmp_path / "best.keras"), kj.SlimmableModel)
+
+
+def test_tensorboard_logs_the_smallest_networks_loss_too(tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
+    slim = kj.make_slimmable(_small(), 0.25)
+    slim.compile("sgd", LOSS)
+    x, y = images(8)
+    slim.fit(x, y, verbose=0, callbacks=[keras.callbacks.TensorBoard(tmp_path)])
+    (events,) = pathlib.Path(tmp_path, "train").glob("events*")
+    assert b"epoch_smallest_loss" in events.read_bytes()
 
 
 def test_train_on_batch_trains_the_rows_at_hand():

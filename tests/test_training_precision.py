@@ -17,13 +17,13 @@ def policy(request):
     keras.config.set_dtype_policy("float32")
 
 
-def _trained(weights, rows, optimizer, decay=0.0, eager=True):
+def _trained(weights, rows, optimizer, decay=0.0, eager=True, loss_weights=None):
     """The model under the policy of the moment, from given weights."""
     slim = kj.make_slimmable(network(), 0.25)
     for variable, value in zip(slim.network.variables, weights, strict=True):
         variable.assign(value)
     x, y = images(16)
-    slim.compile(optimizer, LOSS, weight_decay=decay, run_eagerly=eager)
+    slim.compile(optimizer, LOSS, loss_weights, weight_decay=decay, run_eagerly=eager)
     slim.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[Given(rows)])
     return slim
 
@@ -72,7 +72,7 @@ def test_an_overflowing_gradient_is_skipped_and_the_widths_are_drawn_for_the_ste
     weights, rows = _start()
     inner = keras.optimizers.SGD(0.2)
     scaling = keras.optimizers.LossScaleOptimizer(inner, initial_scale=3e38)
-    slim = _trained(weights, rows, scaling)
+    slim = _trained(weights, rows, scaling, loss_weights=100.0)
     # Two batches, both skipped: nothing has changed but the scale and the statistics.
     assert int(slim.optimizer.iterations) == 0
     assert float(slim.optimizer.dynamic_scale) == pytest.approx(3e38 / 4)

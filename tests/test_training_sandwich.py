@@ -280,7 +280,6 @@ EVENTS = []
 
 
 @keras.saving.register_keras_serializable("test_training_sandwich")
-@tf.custom_gradient
 def observed(x):
     """The identity; notes when it runs, and takes its time backwards."""
 
@@ -289,14 +288,22 @@ def observed(x):
         EVENTS.append(event)
         return value
 
-    def gradient(upstream):
-        back = tf.py_function(lambda g: note("back", 0.2, g), [upstream], tf.float32)
-        back.set_shape(upstream.shape)
-        return back
+    def run(function, values):
+        # Without state, or TensorFlow would keep the order by itself.
+        return tf.numpy_function(function, values, tf.float32, stateful=False)
 
-    there = tf.py_function(lambda v: note("there", 0.0, v), [x], tf.float32)
-    there.set_shape(x.shape)
-    return there, gradient
+    @tf.custom_gradient
+    def identity(x):
+        def gradient(upstream):
+            back = run(lambda g: note("back", 0.2, g), [upstream])
+            back.set_shape(upstream.shape)
+            return back
+
+        there = run(lambda v: note("there", 0.0, v), [x])
+        there.set_shape(x.shape)
+        return there, gradient
+
+    return identity(x)
 
 
 def test_networks_run_one_after_the_other():

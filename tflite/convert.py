@@ -33,8 +33,8 @@ def to_tflite(model, format="fp32", input_shape=None):  # noqa: A002 - the word 
         The file as bytes; the same model gives the same bytes.
 
     Raises:
-        ValueError: an unknown format, a slimmable model, an input whose shape is not known, operations that TFLite
-            has no kernel for.
+        ValueError: an unknown format, a slimmable model, an input whose shape is not known,
+            operations that TFLite has no kernel for.
 
     Example:
 

@@ -60,8 +60,8 @@ def export(
     Raises:
         DisagreementError: a file that computes something else than Keras; it is not written, and
             what was exported before stays.
-        ValueError: models that cannot be converted, slimmable ones among them, names or images that do not fit, a directory
-            whose manifest.json is not one.
+        ValueError: models that cannot be converted, slimmable ones among them, names or images that
+            do not fit, a directory whose manifest.json is not one.
 
     Example:
 

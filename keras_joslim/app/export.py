@@ -4,6 +4,7 @@ from tqdm import tqdm
 
 from keras_joslim.app.recipe import make_recipe
 from keras_joslim.evaluation import Judge
+from keras_joslim.tflite.formats import find_formats
 
 # Single precision through another kernel library: sums in another order, no more.
 LOSS_TOLERANCE = 1e-4
@@ -29,7 +30,7 @@ def export(workdir, formats=None, say=print):
 
     front = workdir.front()
     config = workdir.config()
-    formats = tuple(formats or config["export"]["formats"])
+    formats = find_formats(formats or config["export"]["formats"])
     recipe = make_recipe(config)
     validation = recipe.data.validation
     judge = Judge(recipe.model, (validation.images, validation.labels))

@@ -115,9 +115,8 @@ def main(argv):
     if step in ("run", "profile"):
         from keras_joslim.app.profile import profile
 
-        formats = values.formats or ("fp32",)
         keys = ("processes", "runs", "threads")
-        profile(workdir, formats, **{key: values[key].value for key in keys})
+        profile(workdir, values.formats, **{key: values[key].value for key in keys})
     if step in ("run", "plot"):
         from keras_joslim.app.report import write_report
 

@@ -5,12 +5,12 @@ from tqdm import tqdm
 from keras_joslim import atomic
 
 
-def profile(workdir, formats=("fp32",), say=print, **settings):
+def profile(workdir, formats=None, say=print, **settings):
     """Measures the exported files of a run in fresh processes.
 
     Args:
         workdir: `Workdir` with an exported front.
-        formats: number formats to measure.
+        formats: number formats to measure; the first one of the config's if `None`.
         say: where progress is told.
         **settings: `processes`, `runs`, `threads` in the place of the config's.
 
@@ -25,8 +25,11 @@ def profile(workdir, formats=("fp32",), say=print, **settings):
     from keras_joslim import tflite
 
     front = workdir.front()
-    config = workdir.config()["profile"]
-    settings = {key: settings.get(key) or config[key] for key in ("processes", "runs", "threads")}
+    config = workdir.config()
+    formats = list(formats or config["export"]["formats"][:1])
+    settings = {
+        key: settings.get(key) or config["profile"][key] for key in ("processes", "runs", "threads")
+    }
     files = {}
     for point in front:
         for name in formats:

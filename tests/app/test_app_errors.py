@@ -140,15 +140,15 @@ def test_run_without_a_config_goes_on_with_that_of_the_run(tmp_path, monkeypatch
     """The training is stood in for: what matters is the config that it gets."""
     from keras_joslim.app import train
 
-    class Trained(Exception):
+    class TrainedError(Exception):
         pass
 
     def record(workdir, config):
-        raise Trained(config)
+        raise TrainedError(config)
 
     monkeypatch.setattr(train, "train", record)
     Workdir(tmp_path).claim(CONFIG)
-    with pytest.raises(Trained) as caught:
+    with pytest.raises(TrainedError) as caught:
         command("run", f"--workdir={tmp_path}")
     assert caught.value.args == (CONFIG,)
 

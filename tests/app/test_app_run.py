@@ -126,6 +126,18 @@ def test_a_killed_run_ends_with_the_same_history_and_front(finished, tmp_path, a
     assert epochs[0][-1] == epochs[1][-1]
 
 
+def test_other_formats_and_settings_are_taken_on_a_finished_run(finished):
+    workdir, _ = finished
+    output = joslim("export", workdir, "--formats=fp16")
+    assert "as fp16" in output
+    output = joslim("profile", workdir, "--formats=fp16", "--processes=2")
+    front = json.loads((workdir / "front.json").read_text())
+    for point in front["points"]:
+        assert point["bytes"]["fp16"] < point["bytes"]["fp32"]
+        assert point["latency"]["host"]["fp16"]["processes"] == 2
+        assert point["latency"]["host"]["fp32"]["processes"] == 1
+
+
 def test_a_finished_run_is_not_trained_again(finished):
     workdir, _ = finished
     before = (workdir / "front.json").read_bytes()
