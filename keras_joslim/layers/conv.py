@@ -4,7 +4,6 @@ import math
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 from keras_joslim.layers.slim_layer import SlimLayer, check_size
 
@@ -64,11 +63,7 @@ class SlimConv2D(SlimLayer, keras.layers.Conv2D):
                 padding=self.padding.upper(),
                 dilations=list(self.dilation_rate),
             )
-        if self.use_bias:
-            outputs = ops.add(outputs, self.active("bias", widths))
-        if self.activation is not None:
-            return self.activation(outputs)
-        return outputs
+        return self.biased_and_activated(outputs, widths)
 
     def narrowed(self, widths):
         return {"filters": int(self.out_layout.width(widths))}

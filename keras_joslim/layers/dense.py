@@ -37,11 +37,7 @@ class SlimDense(SlimLayer, keras.layers.Dense):
 
     def call(self, inputs, widths):
         outputs = ops.matmul(inputs, self.active("kernel", widths))
-        if self.use_bias:
-            outputs = ops.add(outputs, self.active("bias", widths))
-        if self.activation is not None:
-            return self.activation(outputs)
-        return outputs
+        return self.biased_and_activated(outputs, widths)
 
     def narrowed(self, widths):
         return {"units": int(self.out_layout.width(widths))}

@@ -47,11 +47,7 @@ class SlimDepthwiseConv2D(SlimLayer, keras.layers.DepthwiseConv2D):
             dilation_rate=self.dilation_rate,
             data_format=self.data_format,
         )
-        if self.use_bias:
-            outputs = ops.add(outputs, self.active("bias", widths))
-        if self.activation is not None:
-            return self.activation(outputs)
-        return outputs
+        return self.biased_and_activated(outputs, widths)
 
     def macs(self, output_shape):
         area = math.prod(output_shape[1:-1]) * math.prod(self.kernel_size)

@@ -58,11 +58,7 @@ class SlimSeparableConv2D(SlimLayer, keras.layers.SeparableConv2D):
             dilation_rate=self.dilation_rate,
             data_format=self.data_format,
         )
-        if self.use_bias:
-            outputs = ops.add(outputs, self.active("bias", widths))
-        if self.activation is not None:
-            return self.activation(outputs)
-        return outputs
+        return self.biased_and_activated(outputs, widths)
 
     def narrowed(self, widths):
         return {"filters": int(self.out_layout.width(widths))}

@@ -62,6 +62,12 @@ class SlimLayer:
         """The weight called `name`, sliced to `widths`, inside a call."""
         return slice_axes(getattr(self, name), dict(self._axes(name)), widths)
 
+    def biased_and_activated(self, outputs, widths):
+        """What layers with a kernel end with: the sliced bias, then the activation."""
+        if self.use_bias:
+            outputs = keras.ops.add(outputs, self.active("bias", widths))
+        return outputs if self.activation is None else self.activation(outputs)
+
     def sliced_weights(self, widths):
         """Weight name -> numpy array, the slice that the stock layer holds at `widths`."""
         arrays = {}
