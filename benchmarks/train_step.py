@@ -3,7 +3,8 @@
 Ideal is the stock model's full training step (forward, backward, update) times the sum of the
 relative multiply-accumulates of the networks that the sandwich trains: what four stock networks
 would take if time went with MACs. Steps are interleaved, so that a busy machine slows both.
-Peaks are VmHWM of fresh processes, one for each model, each over the steps it is given.
+Peaks are VmHWM of fresh processes, medians over some for each model (TensorFlow's allocator lands
+a hundred MiB apart from one process to the next).
 
     python benchmarks/train_step.py                       # all rows
     python benchmarks/train_step.py --rows=mobilenet_v2/8 --steps=20
@@ -154,10 +155,15 @@ def report(name, row, arguments):
             flush=True,
         )
     if not arguments.no_memory:
-        stock, slim = (fresh_peak(name, kind, arguments) for kind in ("stock", "sandwich"))
+        kinds = ("stock", "sandwich")
+        peaks = [
+            [fresh_peak(name, k, arguments) for k in kinds] for _ in range(arguments.processes)
+        ]
+        stock, slim = np.median(peaks, axis=0)
         print(
             f"  VmHWM    sandwich {slim / 2**20:.0f} MiB, stock {stock / 2**20:.0f} MiB, ratio "
-            f"{slim / stock:.2f}" + verdict(slim / stock, row.memory_target),
+            f"{slim / stock:.2f} (pairs: {', '.join(f'{b / a:.2f}' for a, b in peaks)})"
+            + verdict(slim / stock, row.memory_target),
             flush=True,
         )
 
@@ -165,9 +171,10 @@ def report(name, row, arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default=",".join(ROWS), help=f"of {', '.join(ROWS)}")
-    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0, help="of the sampled widths")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=3, help="for each peak")
     parser.add_argument("--xla", action="store_true", help="time the stock model under XLA too")
     parser.add_argument("--no-memory", action="store_true", help="leave the peaks out")
     parser.add_argument("--child", choices=("stock", "sandwich"), help=argparse.SUPPRESS)

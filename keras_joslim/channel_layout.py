@@ -9,6 +9,7 @@ costs, or extracts a sub-network reads the same layout.
 
 import dataclasses
 import functools
+import operator
 
 import numpy as np
 
@@ -158,11 +159,11 @@ class ChannelLayout:
 
     def width(self, widths):
         """Active channels at `widths` `(..., groups)`: an int if no group is in it."""
-        total = 0
+        terms = []
         for block in self.blocks:
-            active = sum((s.width(widths) for s in block.segments), start=0)
-            total = total + (active if block.repeat == 1 else active * block.repeat)
-        return total
+            active = _sum([s.width(widths) for s in block.segments])
+            terms.append(active if block.repeat == 1 else active * block.repeat)
+        return _sum(terms)
 
     def linear(self, groups):
         """`width(widths)` as `widths @ weights + constant`: float64 `(groups,)` and a float."""
@@ -232,6 +233,11 @@ class ChannelLayout:
         return "+".join(map(text, self.blocks))
 
 
+def _sum(terms):
+    """Without the leading 0 of Python's `sum`, which would be an operation of a graph."""
+    return functools.reduce(operator.add, terms)
+
+
 def slice_axes(tensor, layouts, widths):
     """The active part of a full tensor, cut along several axes.
 
@@ -269,7 +275,7 @@ def _between(tensor, bounds):
 
     begin, size, shape = [0] * len(tensor.shape), [-1] * len(tensor.shape), tensor.shape.as_list()
     for axis, (start, stop) in bounds.items():
-        begin[axis], size[axis] = start, stop - start
+        begin[axis], size[axis] = start, stop - start if start else stop
         shape[axis] = size[axis] if isinstance(size[axis], int) else None
     # Not `tensor[...]`: the gradient of a strided slice takes several times that of a slice.
     part = tf.slice(tensor, begin, size)

@@ -66,6 +66,7 @@ class SlimBatchNormalization(SlimLayer, keras.layers.BatchNormalization):
         inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         gamma = ops.cast(self.active("gamma", widths), inputs.dtype) if self.scale else None
         beta = ops.cast(self.active("beta", widths), inputs.dtype) if self.center else None
+        moves = training and self.trainable and update_statistics
         if batch_statistics is None:
             use_batch = bool(training) and self.trainable
         else:
@@ -76,10 +77,11 @@ class SlimBatchNormalization(SlimLayer, keras.layers.BatchNormalization):
             outputs = self._normalized(inputs, mean, variance, beta, gamma)
         elif self._fused_fits(inputs, inputs_mask):
             outputs, mean, variance = self._fused(inputs, beta, gamma, widths)
+            variance = variance * _uncorrecting(inputs) if moves else None
         else:
             mean, variance = self._moments(inputs, inputs_mask)
             outputs = self._normalized(inputs, mean, variance, beta, gamma)
-        if training and self.trainable and update_statistics:
+        if moves:
             self._move(self.moving_mean, mean)
             self._move(self.moving_variance, variance)
         return ops.cast(outputs, self.compute_dtype)
@@ -108,9 +110,14 @@ class SlimBatchNormalization(SlimLayer, keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
-        return outputs, mean, variance * (tf.maximum(count - 1.0, 1.0) / count)
+        return outputs, mean, variance
 
     def _move(self, statistic, batch_value):
         old = ops.cast(statistic, batch_value.dtype)
         statistic.assign(old * self.momentum + batch_value * (1.0 - self.momentum))
+
+
+def _uncorrecting(inputs):
+    """What turns the fused kernel's Bessel-corrected variance into the stock layer's."""
+    count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+    return tf.maximum(count - 1.0, 1.0) / count

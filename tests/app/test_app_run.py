@@ -97,12 +97,11 @@ def test_no_point_of_the_front_dominates_another(finished):
     assert all(a > b for a, b in zip(losses, losses[1:]))
 
 
-@pytest.mark.parametrize("after", ["checkpoint", "second checkpoint"])
-def test_a_killed_run_ends_with_the_same_history_and_front(finished, tmp_path, after):
+@pytest.mark.parametrize("wanted", [1, 20, 64], ids=["early", "midway", "judging"])
+def test_a_killed_run_ends_with_the_same_history_and_front(finished, tmp_path, wanted):
     reference, _ = finished
     workdir = tmp_path / "run"
     process = joslim("train", workdir, *TINY, wait=False)
-    wanted = 1 if after == "checkpoint" else 20
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         steps = [int(p.name.split("-")[1]) for p in workdir.glob("checkpoint/step-*")]
@@ -133,7 +132,9 @@ def test_other_formats_and_settings_are_taken_on_a_finished_run(finished):
     output = joslim("profile", workdir, "--formats=fp16", "--processes=2")
     front = json.loads((workdir / "front.json").read_text())
     for point in front["points"]:
-        assert point["bytes"]["fp16"] < point["bytes"]["fp32"]
+        # (Of networks this small the fp16 file is the larger one.)
+        assert abs(point["deployed"]["fp16"]["loss"] - point["validation"]["loss"]) < 1e-2
+        assert point["bytes"]["fp16"] == (workdir / point["files"]["fp16"]).stat().st_size
         assert point["latency"]["host"]["fp16"]["processes"] == 2
         assert point["latency"]["host"]["fp32"]["processes"] == 1
 

@@ -322,7 +322,7 @@ def pad_beside_frozen():
 
 def masked():
     inputs = keras.Input((6, 3))
-    x = layers.Masking()(inputs)
+    x = layers.Masking(name="masking")(inputs)
     x = layers.Dense(8, name="a")(x)
     x = layers.BatchNormalization(name="norm")(x)
     x = layers.Dense(5, name="b")(layers.Activation("tanh")(x))
