@@ -1,7 +1,11 @@
 """The narrow half of a sandwich step, and coupled weight decay."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
+
+from keras_joslim.layers import SlimLayer
 
 
 def narrow_passes(model, losses, x, y, sample_weight, targets, networks, gradients):
@@ -26,7 +30,7 @@ def narrow_passes(model, losses, x, y, sample_weight, targets, networks, gradien
     count = tf.shape(networks)[0]
 
     def body(i, total, last_loss, bad_row):
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, _statistics_held(model):
             y_pred = model.network([x, networks[i]], training=True, update_statistics=False)
             loss = losses.soft(y, y_pred, targets, sample_weight)
             scaled = model.optimizer.scale_loss(loss)
@@ -54,6 +58,27 @@ def narrow_passes(model, losses, x, y, sample_weight, targets, networks, gradien
         parallel_iterations=1,
     )
     return gradients, last_loss, bad_row
+
+
+@contextlib.contextmanager
+def _statistics_held(model):
+    """No moving statistics of stock layers move either.
+
+    A layer without a handler may hold a stock BatchNormalization, which knows nothing of
+    `update_statistics`: with momentum 1 it keeps what it has.
+    """
+    norms = {
+        layer: layer.momentum
+        for layer in model.network._flatten_layers(include_self=False)
+        if isinstance(layer, keras.layers.BatchNormalization) and not isinstance(layer, SlimLayer)
+    }
+    try:
+        for norm in norms:
+            norm.momentum = 1.0
+        yield
+    finally:
+        for norm, momentum in norms.items():
+            norm.momentum = momentum
 
 
 def decayed(model, gradients):

@@ -262,6 +262,42 @@ def test_moving_statistics_equal_the_stock_models_given_the_same_weights():
     assert np.abs(np.asarray(theirs.moving_mean)).max() > 0.01
 
 
+@keras.saving.register_keras_serializable("test_training_sandwich")
+class Composite(keras.layers.Layer):
+    """A layer of the user's own, without a handler, with a stock BatchNormalization in it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = keras.layers.BatchNormalization(momentum=0.5)
+
+    def build(self, input_shape):
+        self.norm.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs, training=None):
+        return self.norm(inputs, training=training)
+
+
+def test_statistics_inside_a_layer_without_a_handler_are_the_full_networks_too():
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(6, name="hidden")(inputs)
+    # Its input stays at full width; what the narrow layers before it put in does not.
+    hidden = keras.layers.Dense(5, name="frozen")(hidden)
+    outputs = keras.layers.Dense(3, activation="softmax")(Composite(name="composite")(hidden))
+    stock = keras.Model(inputs, outputs)
+    slim = kj.make_slimmable(stock, 0.25)
+    slim.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", run_eagerly=True)
+    x, y = np.random.default_rng(0).normal(size=(8, 4)).astype("float32"), np.zeros(8)
+    for _ in range(2):
+        stock(x, training=True)
+        slim.fit(x, y, verbose=0, callbacks=[Given(rows_of(slim, 1, 2))])
+    ours, theirs = (m.get_layer("composite").norm for m in (slim.network, stock))
+    np.testing.assert_allclose(np.asarray(ours.moving_mean), theirs.moving_mean, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(ours.moving_variance), theirs.moving_variance, atol=1e-6)
+    assert ours.momentum == 0.5
+    assert np.abs(np.asarray(ours.moving_mean)).max() > 0.01
+
+
 def test_a_model_without_narrow_rows_trains_as_stock_keras_does():
     stock = network()
     slim = kj.make_slimmable(stock, 0.25)
