@@ -15,12 +15,14 @@ class LayerCall:
 
     Attributes:
         layer: the Keras layer.
-        output_shape: shape of its output at full width, batch first.
+        input_shape: shape of its first input at full width, batch first.
+        output_shape: the same of its output.
         folds_into: for a BatchNormalization, the layer whose kernel takes it in at
             conversion (the only reader of its output, with no activation between).
     """
 
     layer: keras.Layer
+    input_shape: tuple
     output_shape: tuple
     folds_into: keras.Layer | None = None
 
@@ -28,13 +30,14 @@ class LayerCall:
         """Cost terms of its multiply-accumulates per image, see `SlimLayer.macs`."""
         if not isinstance(self.layer, SlimLayer):
             return []
-        if None in self.output_shape[1:-1] and self.layer.macs((1, 1, 1)):
+        unknown = None in (*self.input_shape[1:-1], *self.output_shape[1:-1])
+        if unknown and self.layer.macs((1, 1, 1), (1, 1, 1)):
             raise ValueError(
                 f"Layer {self.layer.name!r} has no static output shape, so its MACs are unknown. "
                 f"Received: output_shape={self.output_shape}. Build the model with a fixed height "
                 "and width."
             )
-        return self.layer.macs(self.output_shape)
+        return self.layer.macs(self.input_shape, self.output_shape)
 
     def parameters(self, folded):
         """Cost terms of its parameters."""
@@ -67,7 +70,8 @@ def layer_calls(network):
     result = []
     for node, producers in calls:
         host = _host(node, producers, readers)
-        result.append(LayerCall(node.operation, tuple(node.outputs[0].shape), host))
+        shapes = (tuple(tensor.shape) for tensor in (node.input_tensors[0], node.outputs[0]))
+        result.append(LayerCall(node.operation, *shapes, host))
     return result
 
 

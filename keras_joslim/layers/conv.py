@@ -68,7 +68,7 @@ class SlimConv2D(SlimLayer, keras.layers.Conv2D):
     def narrowed(self, widths):
         return {"filters": int(self.out_layout.width(widths))}
 
-    def macs(self, output_shape):
+    def macs(self, input_shape, output_shape):
         area = math.prod(output_shape[1:-1]) * math.prod(self.kernel_size)
         return [(area / self.groups, self.in_layout, self.out_layout)]
 

@@ -42,5 +42,5 @@ class SlimDense(SlimLayer, keras.layers.Dense):
     def narrowed(self, widths):
         return {"units": int(self.out_layout.width(widths))}
 
-    def macs(self, output_shape):
+    def macs(self, input_shape, output_shape):
         return [(math.prod(output_shape[1:-1]), self.in_layout, self.out_layout)]

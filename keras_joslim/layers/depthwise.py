@@ -49,6 +49,6 @@ class SlimDepthwiseConv2D(SlimLayer, keras.layers.DepthwiseConv2D):
         )
         return self.biased_and_activated(outputs, widths)
 
-    def macs(self, output_shape):
+    def macs(self, input_shape, output_shape):
         area = math.prod(output_shape[1:-1]) * math.prod(self.kernel_size)
         return [(area, self.out_layout, None)]

@@ -63,7 +63,7 @@ class SlimSeparableConv2D(SlimLayer, keras.layers.SeparableConv2D):
     def narrowed(self, widths):
         return {"filters": int(self.out_layout.width(widths))}
 
-    def macs(self, output_shape):
+    def macs(self, input_shape, output_shape):
         pixels = math.prod(output_shape[1:-1])
         return [
             (pixels * math.prod(self.kernel_size), self.middle_layout, None),

@@ -92,10 +92,11 @@ class SlimLayer:
         """An unbuilt stock layer of the shape that this one has at `widths`."""
         return self.stock_class.from_config(self.stock_config(widths))
 
-    def macs(self, output_shape):
+    def macs(self, input_shape, output_shape):
         """Cost terms of one call: `(coefficient, layout or None, layout or None)` triples.
 
-        The multiply-accumulates per image are the sum of
+        The shapes are those of the call at full width, batch first. The
+        multiply-accumulates per image are the sum of
         `coefficient * width of the one * width of the other`.
         """
         return []
