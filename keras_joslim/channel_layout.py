@@ -101,6 +101,21 @@ class ChannelLayout:
             tuple(Block(tuple(map(function, b.segments)), b.repeat) for b in self.blocks)
         ).simplified()
 
+    def substituted(self, function):
+        """The layout with the channels of `function(segment)`, a layout, for every segment."""
+        blocks = []
+        for block in self.blocks:
+            parts = [function(segment) for segment in block.segments]
+            if len(parts) == 1 and len(parts[0].blocks) == 1:
+                only = parts[0].blocks[0]
+                blocks.append(Block(only.segments, only.repeat * block.repeat))
+            elif block.repeat == 1:
+                blocks += [inner for part in parts for inner in part.blocks]
+            else:
+                inside = tuple(s for part in parts for s in part.flat())
+                blocks.append(Block(inside, block.repeat))
+        return ChannelLayout(tuple(blocks)).simplified()
+
     def simplified(self):
         """Equal layouts get one spelling: neighbouring fixed channels are joined."""
         blocks = []
@@ -144,6 +159,46 @@ class ChannelLayout:
     def segments(self):
         """The segments of all blocks, repetitions aside."""
         return tuple(s for block in self.blocks for s in block.segments)
+
+    def flat(self):
+        """The segments one after the other, repetitions written out."""
+        return tuple(s for block in self.blocks for s in block.segments * block.repeat)
+
+    def between(self, start, stop):
+        """The layout of the channels from `start` to `stop`, both between two segments.
+
+        Raises:
+            ValueError: a bound inside a segment that can be narrowed.
+        """
+        inside, at = [], 0
+        for segment in self.flat():
+            first, last = max(start, at), min(stop, at + segment.size)
+            if first < last and segment.group is None:
+                inside.append(Segment(None, last - first))
+            elif first < last:
+                if last - first != segment.size:
+                    raise ValueError(
+                        "Channels are cut between segments only. "
+                        f"Received: start={start}, stop={stop} of layout {self}"
+                    )
+                inside.append(segment)
+            at += segment.size
+        return ChannelLayout((Block(tuple(inside)),)).simplified()
+
+    def part(self, times):
+        """The layout that, `repeated(times)`, has the channels of this one.
+
+        Raises:
+            ValueError: channels that are not `times` equal parts.
+        """
+        if len(self.blocks) == 1 and self.blocks[0].repeat % times == 0:
+            block = self.blocks[0]
+            return ChannelLayout((Block(block.segments, block.repeat // times),)).simplified()
+        size, rest = divmod(self.size, times)
+        parts = {self.between(i * size, (i + 1) * size) for i in range(times)} if not rest else ()
+        if len(parts) != 1:
+            raise ValueError(f"Expected {times} equal parts. Received: layout {self}")
+        return parts.pop()
 
     @property
     def groups(self):

@@ -10,7 +10,7 @@ from keras import ops
 from keras_joslim import sandwich
 from keras_joslim.graph import layer_calls as calls
 from keras_joslim.graph.convert import copy_weights
-from keras_joslim.graph.walk import layers_in_order
+from keras_joslim.graph.walk import layers_in_order, unique_names
 from keras_joslim.losses_per_output import LossesPerOutput
 from keras_joslim.schedules.schedule import NonFiniteLossError, Schedule
 from keras_joslim.schedules.uniform import UniformWidths
@@ -382,15 +382,21 @@ class SlimmableModel(keras.Model):
                 return super().load_weights(filepath, *args, **kwargs)
             except ValueError:
                 raise error from None
-        for old, new in zip(_with_state(stock), _with_state(self.network), strict=True):
-            copy_weights(old, new)
+        for theirs, ours in self._paired_with(stock):
+            copy_weights(theirs, ours)
 
     def save_weights(self, filepath, *args, **kwargs):
         """Saves the weights in a file that the original model loads as well."""
         stock = self._original_model()
-        for old, new in zip(_with_state(self.network), _with_state(stock), strict=True):
-            copy_weights(old, new)
+        for theirs, ours in self._paired_with(stock):
+            copy_weights(ours, theirs)
         stock.save_weights(filepath, *args, **kwargs)
+
+    def _paired_with(self, stock):
+        """Every layer of the original with the network's layer that holds its weights."""
+        names = unique_names(stock)
+        for layer in layers_in_order(stock):
+            yield layer, self.network.get_layer(names[id(layer)])
 
     def _original_model(self):
         return keras.saving.deserialize_keras_object(json.loads(self.original["config"]))
@@ -423,8 +429,3 @@ def _as_list(callbacks):
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return list(callbacks.callbacks)
     return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
-
-
-def _with_state(model):
-    """The layers that hold variables, in an order that conversion keeps."""
-    return [layer for layer in layers_in_order(model) if layer.variables]

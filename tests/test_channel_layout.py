@@ -1,6 +1,9 @@
 """Channel layouts against a list that names the group of every single channel."""
 
+import functools
 import json
+import operator
+import re
 
 import numpy as np
 import pytest
@@ -73,6 +76,34 @@ def test_single_group_is_one_plain_segment():
     assert group.scaled(2).single_group is None
     assert group.repeated(2).single_group is None
     assert (group + group).single_group is None
+
+
+@settings(max_examples=60)
+@given(case=channels(), vector=widths, times=st.integers(1, 4), flat=st.booleans())
+def test_a_part_is_what_was_repeated(case, vector, times, flat):
+    whole = case.layout.repeated(times)
+    if flat:
+        whole = functools.reduce(operator.add, [case.layout] * times)
+    part = whole.part(times)
+    assert part.size == len(case.each)
+    np.testing.assert_array_equal(part.indices(np.array(vector)), case.active(vector))
+
+
+@pytest.mark.parametrize(
+    ("layout", "times"),
+    [
+        (ChannelLayout.of_group(0, 6), 2),
+        (ChannelLayout.of_group(0, 6).repeated(3), 2),
+        (ChannelLayout.of_group(0, 6) + ChannelLayout.of_group(1, 6), 2),
+        (ChannelLayout.of_group(0, 4) + ChannelLayout.fixed(4), 2),
+        (ChannelLayout.of_group(0, 4) + ChannelLayout.of_group(0, 4).scaled(2), 3),
+        (ChannelLayout.fixed(5), 2),
+    ],
+)
+def test_unequal_parts_are_refused(layout, times):
+    # Cutting a segment that can be narrowed has a message of its own.
+    with pytest.raises(ValueError, match=re.escape(f"layout {layout}")):
+        layout.part(times)
 
 
 def test_equal_layouts_have_one_spelling():

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from keras_joslim.graph.convert import copy_weights, input_like, renamed
-from keras_joslim.graph.walk import UniqueNames, clone_operation, functional_graph, run
-from keras_joslim.layers import SlimChannelPad, SlimLayer
+from keras_joslim.graph.convert import copy_weights, finalize, input_like, renamed
+from keras_joslim.graph.walk import clone_operation, functional_graph, run
+from keras_joslim.layers import SlimLayer
 
 
 def extract_network(network, widths, name):
@@ -23,8 +23,7 @@ def extract_network(network, widths, name):
     widths = np.asarray(widths)
     graph = functional_graph(network)
     *input_tensors, widths_tensor = graph.inputs
-    names = UniqueNames()
-    inputs = [input_like(tensor, names) for tensor in input_tensors]
+    inputs = [input_like(tensor, tensor._keras_history.operation.name) for tensor in input_tensors]
     rebuilt = {}
 
     def visit(node, tensors, args, kwargs):
@@ -43,12 +42,11 @@ def extract_network(network, widths, name):
     structure = graph._inputs_struct[0]
     model = keras.Model(keras.tree.pack_sequence_as(structure, inputs), outputs, name=name)
     for old, new in rebuilt.values():
-        if isinstance(old, SlimChannelPad):
-            continue
-        if isinstance(old, SlimLayer):
-            sliced = old.sliced_weights(widths)
-            for variable in new.weights:
-                variable.assign(sliced[variable.name])
-        elif isinstance(old, keras.Layer):
+        if isinstance(old, SlimLayer) and old.weights:
+            sliced = old.sliced_weights(widths).values()
+            for variable, array in zip(new.weights, sliced, strict=True):
+                variable.assign(array)
+            finalize(new)
+        elif isinstance(new, keras.Layer):
             copy_weights(old, new)
     return model

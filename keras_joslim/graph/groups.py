@@ -2,13 +2,15 @@
 
 import dataclasses
 import fnmatch
+import math
 
 import keras
 
-from keras_joslim.graph.handlers import handler_of
+from keras_joslim.channel_layout import ChannelLayout
+from keras_joslim.graph.handlers import handler_of, output_layouts
 from keras_joslim.graph.handlers.table import fixed_like
 from keras_joslim.graph.partition import Partition
-from keras_joslim.graph.walk import functional_graph, run
+from keras_joslim.graph.walk import functional_graph, run, unique_names
 from keras_joslim.layers.conv import refuse_channels_first
 from keras_joslim.width_space import ChannelGroup, WidthSpace, legal_widths
 
@@ -25,10 +27,12 @@ class NetworkGroups:
         layouts: `id(operation)` -> (input layout, output layout), in terms of the
             space's group indices, for the operations that a slimmable layer
             replaces.
+        names: `id(operation)` -> its name in the slimmable network, for all operations.
     """
 
     space: WidthSpace
     layouts: dict
+    names: dict
 
 
 def find_groups(model, min_width, divisor=1, choices=None, skip=()):
@@ -49,34 +53,44 @@ def find_groups(model, min_width, divisor=1, choices=None, skip=()):
             a model without a graph, a model of which nothing can be narrowed.
     """
     _check_arguments(min_width, divisor, choices)
-    partition = Partition()
+    names = unique_names(model)
+    partition = Partition(names)
     skipped = _Patterns(skip)
     calls = {}
 
     def visit(node, inputs, args, kwargs):
         operation = node.operation
         refuse_channels_first(operation)
-        handler = handler_of(operation)
-        outputs = handler.layouts(node, inputs, partition)
-        if skipped.match(operation.name):
+        outputs = output_layouts(node, inputs, partition)
+        if skipped.match(operation.name, names[id(operation)]):
             for layout in outputs:
                 if layout is not None:
-                    partition.freeze(layout, operation.name, "is skipped on request")
-        if handler.slim is not None and id(operation) in calls:
+                    partition.freeze(layout, operation, "is skipped on request")
+        if handler_of(operation).slim is None:
+            return outputs
+        # What has no channels yet (the tokens that an embedding reads) counts as one.
+        source, target = (
+            ChannelLayout.fixed(1) if x is None else x for x in (inputs[0], outputs[0])
+        )
+        if id(operation) in calls:
             # A shared layer has one kernel: both calls slice it the same way.
-            earlier_in, earlier_out = calls[id(operation)]
-            partition.merge(earlier_in, inputs[0], operation.name)
-            partition.merge(earlier_out, outputs[0], operation.name)
-        elif handler.slim is not None:
-            calls[id(operation)] = (inputs[0], outputs[0])
+            _, earlier_in, earlier_out = calls[id(operation)]
+            partition.merge(earlier_in, source, operation)
+            partition.merge(earlier_out, target, operation)
+        else:
+            calls[id(operation)] = (operation, source, target)
         return outputs
 
     graph = functional_graph(model)
     outputs = run(graph, [fixed_like(tensor) for tensor in graph.inputs], visit)
     for tensor, layout in zip(graph.outputs, keras.tree.flatten(outputs), strict=True):
         if layout is not None:
-            name = tensor._keras_history.operation.name
-            partition.freeze(layout, name, "is an output of the model, which is never slimmed")
+            operation = tensor._keras_history.operation
+            partition.freeze(layout, operation, "is an output of the model, which is never slimmed")
+    for operation, *sides in calls.values():
+        if id(operation) in partition.stock:
+            for layout in sides:
+                partition.freeze(layout, operation, "runs at full width in another of its calls")
     skipped.refuse_unmatched(model)
     partition.close()
     space, index = _width_space(partition, min_width, divisor, choices)
@@ -89,14 +103,16 @@ def find_groups(model, min_width, divisor=1, choices=None, skip=()):
         )
 
     def indexed(layout):
-        if layout is None:
-            return None
         return partition.resolve(layout).map_segments(
             lambda s: dataclasses.replace(s, group=None if s.group is None else index[s.group])
         )
 
-    layouts = {key: (indexed(a), indexed(b)) for key, (a, b) in calls.items()}
-    return NetworkGroups(space, layouts)
+    layouts = {
+        key: (indexed(a), indexed(b))
+        for key, (_, a, b) in calls.items()
+        if key not in partition.stock
+    }
+    return NetworkGroups(space, layouts, names)
 
 
 def _width_space(partition, min_width, divisor, choices):
@@ -104,13 +120,14 @@ def _width_space(partition, min_width, divisor, choices):
     groups, index = [], {}
     for root in partition.roots():
         members, size = partition.members(root), partition.size(root)
-        legal = legal_widths(size, min_width, divisor, choices, partition.unit(root))
+        # A divisor is that of a layer's channels, of which this group may be one of equal parts.
+        step = divisor // math.gcd(divisor, partition.parts(root))
+        legal = legal_widths(size, min_width, step, choices, partition.unit(root))
         least = partition.least(root)
         legal = tuple(w for w in legal if w >= least)
         index[root] = len(groups)
         groups.append(ChannelGroup(members[0], size, legal, members))
-    ordering = [(partition.root(a), partition.root(b)) for a, b in partition.ordering]
-    ordering = [(index[a], index[b]) for a, b in ordering if a in index and b in index and a != b]
+    ordering = [(index[a], index[b]) for a, b in partition.ordering]
     frozen = [(layer, reason) for layer, reason in partition.reasons.items()]
     return WidthSpace(groups, ordering, frozen), index
 
@@ -135,8 +152,8 @@ class _Patterns:
         self._patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
         self._unmatched = dict.fromkeys(self._patterns)
 
-    def match(self, name):
-        hits = [p for p in self._patterns if fnmatch.fnmatchcase(name, p)]
+    def match(self, *names):
+        hits = [p for p in self._patterns if any(fnmatch.fnmatchcase(name, p) for name in names)]
         for pattern in hits:
             self._unmatched.pop(pattern, None)
         return bool(hits)

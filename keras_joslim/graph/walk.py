@@ -123,17 +123,30 @@ def clone_operation(operation):
     )
 
 
-class UniqueNames:
-    """Names for the layers of an inlined network: kept where they are free."""
+def unique_names(model):
+    """A name for every operation of the inlined network: its own where that is free.
 
-    def __init__(self, taken=()):
-        self._taken = set(taken)
+    Returns:
+        dict of `id(operation)` to `name`, or `name_1`, `name_2`, ... if it is taken, in the
+        order of the walk; inputs first. `widths` is the slimmable network's own input.
+    """
+    graph = functional_graph(model)
+    names, taken = {}, {"widths"}
 
-    def __call__(self, name):
-        """`name`, or `name_1`, `name_2`, ... if it is taken."""
-        unique, i = name, 0
-        while unique in self._taken:
-            i += 1
-            unique = f"{name}_{i}"
-        self._taken.add(unique)
-        return unique
+    def add(operation):
+        if id(operation) not in names:
+            unique, i = operation.name, 0
+            while unique in taken:
+                i += 1
+                unique = f"{operation.name}_{i}"
+            taken.add(unique)
+            names[id(operation)] = unique
+
+    def visit(node, inputs, args, kwargs):
+        add(node.operation)
+        return [None] * len(node.outputs)
+
+    for tensor in graph.inputs:
+        add(tensor._keras_history.operation)
+    run(graph, [None] * len(graph.inputs), visit)
+    return names

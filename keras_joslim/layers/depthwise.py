@@ -1,4 +1,4 @@
-"""Slimmable 2-D depthwise convolution."""
+"""Slimmable depthwise convolutions."""
 
 import math
 
@@ -9,27 +9,7 @@ from keras_joslim.layers.conv import refuse_channels_first
 from keras_joslim.layers.slim_layer import SlimLayer, check_size
 
 
-@keras.saving.register_keras_serializable("keras_joslim")
-class SlimDepthwiseConv2D(SlimLayer, keras.layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D` at run-time widths.
-
-    The kernel `(height, width, in, depth_multiplier)` is sliced on its input
-    axis; output channels follow their input channel.
-
-    Args:
-        kernel_size: as in `keras.layers.DepthwiseConv2D`; so are all further
-            arguments.
-        in_layout: `ChannelLayout` of the input channels.
-        out_layout: `in_layout.scaled(depth_multiplier)`.
-
-    Input shape: `(batch, height, width, in_layout.width(widths))`.
-    Output shape: `(batch, new height, new width, out_layout.width(widths))`.
-
-    Raises:
-        ValueError: `data_format="channels_first"`, layouts that do not fit each other.
-    """
-
-    stock_class = keras.layers.DepthwiseConv2D
+class _DepthwiseConvolution(SlimLayer):
     channel_axes = {"kernel": {-2: "in"}, "bias": {-1: "out"}}
 
     def __init__(self, *args, **kwargs):
@@ -52,3 +32,63 @@ class SlimDepthwiseConv2D(SlimLayer, keras.layers.DepthwiseConv2D):
     def macs(self, input_shape, output_shape):
         area = math.prod(output_shape[1:-1]) * math.prod(self.kernel_size)
         return [(area, self.out_layout, None)]
+
+
+@keras.saving.register_keras_serializable("keras_joslim")
+class SlimDepthwiseConv1D(_DepthwiseConvolution, keras.layers.DepthwiseConv1D):
+    """`keras.layers.DepthwiseConv1D` at run-time widths.
+
+    The kernel `(steps, in, depth_multiplier)` is sliced on its input axis; output
+    channels follow their input channel.
+
+    Args:
+        kernel_size: as in `keras.layers.DepthwiseConv1D`; so are all further
+            arguments.
+        in_layout: `ChannelLayout` of the input channels.
+        out_layout: `in_layout.scaled(depth_multiplier)`.
+
+    Input shape: `(batch, steps, in_layout.width(widths))`.
+    Output shape: `(batch, new steps, out_layout.width(widths))`.
+
+    Raises:
+        ValueError: `data_format="channels_first"`, layouts that do not fit each other.
+
+    Example:
+
+    >>> layout = ChannelLayout.of_group(0, 16)
+    >>> conv = SlimDepthwiseConv1D(3, in_layout=layout, out_layout=layout)
+    >>> conv(np.ones((1, 8, 10), "float32"), np.array([10], "int32")).shape
+    TensorShape([1, 6, 10])
+    """
+
+    stock_class = keras.layers.DepthwiseConv1D
+
+
+@keras.saving.register_keras_serializable("keras_joslim")
+class SlimDepthwiseConv2D(_DepthwiseConvolution, keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D` at run-time widths.
+
+    The kernel `(height, width, in, depth_multiplier)` is sliced on its input
+    axis; output channels follow their input channel.
+
+    Args:
+        kernel_size: as in `keras.layers.DepthwiseConv2D`; so are all further
+            arguments.
+        in_layout: `ChannelLayout` of the input channels.
+        out_layout: `in_layout.scaled(depth_multiplier)`.
+
+    Input shape: `(batch, height, width, in_layout.width(widths))`.
+    Output shape: `(batch, new height, new width, out_layout.width(widths))`.
+
+    Raises:
+        ValueError: `data_format="channels_first"`, layouts that do not fit each other.
+
+    Example:
+
+    >>> layout = ChannelLayout.of_group(0, 16)
+    >>> conv = SlimDepthwiseConv2D(3, in_layout=layout, out_layout=layout)
+    >>> conv(np.ones((1, 8, 8, 10), "float32"), np.array([10], "int32")).shape
+    TensorShape([1, 6, 6, 10])
+    """
+
+    stock_class = keras.layers.DepthwiseConv2D

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 from keras import ops
+from keras.src.ops.numpy import Pad
 
 from keras_joslim.layers.slim_layer import SlimLayer, check_size
 
@@ -89,4 +90,4 @@ class SlimChannelPad(SlimLayer, keras.layers.Layer):
         pads = (*self.pad_width[:-1], (0, more))
         if not any(map(any, pads)):
             return lambda inputs, constant_values=None: inputs
-        return lambda inputs, **kwargs: ops.pad(inputs, pads, **kwargs)
+        return Pad(pads, name=self.name)

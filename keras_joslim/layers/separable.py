@@ -1,47 +1,19 @@
-"""Slimmable 2-D separable convolution."""
+"""Slimmable separable convolutions."""
 
 import math
 
 import keras
 from keras import ops
 
-from keras_joslim.layers.conv import refuse_channels_first
-from keras_joslim.layers.slim_layer import SlimLayer, check_size
+from keras_joslim.layers.conv import SlimConvolution
 
 
-@keras.saving.register_keras_serializable("keras_joslim")
-class SlimSeparableConv2D(SlimLayer, keras.layers.SeparableConv2D):
-    """`keras.layers.SeparableConv2D` at run-time widths.
-
-    A depthwise convolution on the input's channels, then a 1x1 convolution to
-    the output's; the channels between them follow the input's.
-
-    Args:
-        filters: output channels at full width.
-        kernel_size: as in `keras.layers.SeparableConv2D`; so are all further
-            arguments.
-        in_layout: `ChannelLayout` of the input channels.
-        out_layout: `ChannelLayout` of the `filters` output channels.
-
-    Input shape: `(batch, height, width, in_layout.width(widths))`.
-    Output shape: `(batch, new height, new width, out_layout.width(widths))`.
-
-    Raises:
-        ValueError: `data_format="channels_first"`, an `out_layout` that does not
-            have `filters` channels.
-    """
-
-    stock_class = keras.layers.SeparableConv2D
+class _SeparableConvolution(SlimConvolution):
     channel_axes = {
         "depthwise_kernel": {-2: "in"},
         "pointwise_kernel": {-2: "middle", -1: "out"},
         "bias": {-1: "out"},
     }
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        refuse_channels_first(self)
-        check_size(self, self.out_layout, "out_layout", self.filters)
 
     @property
     def middle_layout(self):
@@ -60,16 +32,77 @@ class SlimSeparableConv2D(SlimLayer, keras.layers.SeparableConv2D):
         )
         return self.biased_and_activated(outputs, widths)
 
-    def narrowed(self, widths):
-        return {"filters": int(self.out_layout.width(widths))}
-
     def macs(self, input_shape, output_shape):
-        pixels = math.prod(output_shape[1:-1])
+        positions = math.prod(output_shape[1:-1])
         return [
-            (pixels * math.prod(self.kernel_size), self.middle_layout, None),
-            (pixels, self.middle_layout, self.out_layout),
+            (positions * math.prod(self.kernel_size), self.middle_layout, None),
+            (positions, self.middle_layout, self.out_layout),
         ]
 
     @property
     def _sides(self):
         return {**super()._sides, "middle": self.middle_layout}
+
+
+@keras.saving.register_keras_serializable("keras_joslim")
+class SlimSeparableConv1D(_SeparableConvolution, keras.layers.SeparableConv1D):
+    """`keras.layers.SeparableConv1D` at run-time widths.
+
+    A depthwise convolution on the input's channels, then one of one step to the
+    output's; the channels between them follow the input's.
+
+    Args:
+        filters: output channels at full width.
+        kernel_size: as in `keras.layers.SeparableConv1D`; so are all further
+            arguments.
+        in_layout: `ChannelLayout` of the input channels.
+        out_layout: `ChannelLayout` of the `filters` output channels.
+
+    Input shape: `(batch, steps, in_layout.width(widths))`.
+    Output shape: `(batch, new steps, out_layout.width(widths))`.
+
+    Raises:
+        ValueError: `data_format="channels_first"`, an `out_layout` that does not
+            have `filters` channels.
+
+    Example:
+
+    >>> layout = ChannelLayout.of_group(0, 16)
+    >>> conv = SlimSeparableConv1D(16, 3, in_layout=layout, out_layout=layout)
+    >>> conv(np.ones((1, 8, 10), "float32"), np.array([10], "int32")).shape
+    TensorShape([1, 6, 10])
+    """
+
+    stock_class = keras.layers.SeparableConv1D
+
+
+@keras.saving.register_keras_serializable("keras_joslim")
+class SlimSeparableConv2D(_SeparableConvolution, keras.layers.SeparableConv2D):
+    """`keras.layers.SeparableConv2D` at run-time widths.
+
+    A depthwise convolution on the input's channels, then a 1x1 convolution to
+    the output's; the channels between them follow the input's.
+
+    Args:
+        filters: output channels at full width.
+        kernel_size: as in `keras.layers.SeparableConv2D`; so are all further
+            arguments.
+        in_layout: `ChannelLayout` of the input channels.
+        out_layout: `ChannelLayout` of the `filters` output channels.
+
+    Input shape: `(batch, height, width, in_layout.width(widths))`.
+    Output shape: `(batch, new height, new width, out_layout.width(widths))`.
+
+    Raises:
+        ValueError: `data_format="channels_first"`, an `out_layout` that does not
+            have `filters` channels.
+
+    Example:
+
+    >>> layout = ChannelLayout.of_group(0, 16)
+    >>> conv = SlimSeparableConv2D(16, 3, in_layout=layout, out_layout=layout)
+    >>> conv(np.ones((1, 8, 8, 10), "float32"), np.array([10], "int32")).shape
+    TensorShape([1, 6, 6, 10])
+    """
+
+    stock_class = keras.layers.SeparableConv2D

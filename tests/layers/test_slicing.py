@@ -101,7 +101,7 @@ def test_no_operation_sees_full_channels_but_the_slices():
             lambda: layers.SlimConv2D(
                 10, 3, groups=2, in_layout=SOURCE, out_layout=TARGET, name="its"
             ),
-            "grouped convolution runs at full width only.*'its' with groups=2",
+            "one convolution group: use SlimGroupedConv2D.*'its' with groups=2",
         ),
         (
             lambda: layers.SlimDepthwiseConv2D(
@@ -114,15 +114,3 @@ def test_no_operation_sees_full_channels_but_the_slices():
 def test_what_cannot_be_sliced_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_a_grouped_convolution_at_full_width_is_the_stock_one():
-    fixed_in, fixed_out = ChannelLayout.fixed(6), ChannelLayout.fixed(4)
-    layer = layers.SlimConv2D(4, 3, groups=2, in_layout=fixed_in, out_layout=fixed_out)
-    x = np.random.default_rng(0).normal(size=(2, 6, 6, 6)).astype("float32")
-    outputs = layer(x, WIDTHS)
-    stock = layer.stock(WIDTHS)
-    stock.build(x.shape)
-    for weight in stock.weights:
-        weight.assign(layer.sliced_weights(WIDTHS)[weight.name])
-    np.testing.assert_array_equal(outputs, stock(x))

@@ -1,7 +1,18 @@
 """Handlers: one family of operations a file, all in one table."""
 
 # Importing a family registers its handlers.
-from keras_joslim.graph.handlers import kernels, merging, passing, reshaping
-from keras_joslim.graph.handlers.table import Handler, handler_of, handles
+from keras_joslim.graph.handlers import kernels, merging, norms, passing, reshaping, splitting
+from keras_joslim.graph.handlers.table import Handler, handler_of, handles, output_layouts
 
-__all__ = ["Handler", "handler_of", "handles", "kernels", "merging", "passing", "reshaping"]
+__all__ = [
+    "Handler",
+    "handler_of",
+    "handles",
+    "kernels",
+    "merging",
+    "norms",
+    "output_layouts",
+    "passing",
+    "reshaping",
+    "splitting",
+]

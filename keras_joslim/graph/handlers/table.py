@@ -2,10 +2,14 @@
 
 A handler is a function `handler(node, inputs, partition) -> outputs`. `inputs`
 holds the channel layout of every input tensor's last axis, `outputs` one layout
-for every output tensor. It opens, merges, orders or freezes groups of the
-`Partition`. With it goes the slimmable layer that takes the operation's place;
-an operation that follows its input's channels by itself (an activation, a
-pooling) needs none and is cloned.
+for every output tensor; `None` stands for a tensor without a channel axis (a
+vector over the batch, an axis of unknown length). It opens, merges, orders or
+freezes groups of the `Partition`. With it goes the slimmable layer that takes the
+operation's place; an operation that follows its input's channels by itself (an
+activation, a pooling) needs none and is cloned.
+
+What every handler keeps: channels are the last axis. An operation that would move
+them to another axis freezes them.
 """
 
 import dataclasses
@@ -23,7 +27,7 @@ class Handler:
 
     Attributes:
         layouts: `layouts(node, inputs, partition) -> list of output layouts`.
-        slim: `slim(operation, in_layout, out_layout) -> operation` or `None`.
+        slim: `slim(node, in_layout, out_layout) -> operation` or `None`.
     """
 
     layouts: Callable
@@ -39,17 +43,22 @@ def handles(*kinds, slim=None):
     Args:
         *kinds: layer classes; or strings, the class names of the operations that
             `keras.ops` functions leave in a graph (`"Pad"`).
-        slim: a `SlimLayer` class, or a function like `SlimLayer.from_stock`, which
-            may return a clone of the operation where that does.
+        slim: a `SlimLayer` class; or a function `(node, in_layout, out_layout) ->
+            operation`, which may return a clone of the operation where that does.
     """
 
     def register(function):
-        make = getattr(slim, "from_stock", slim)
         for kind in kinds:
-            _HANDLERS[kind] = Handler(function, make)
+            _HANDLERS[kind] = Handler(function, _factory(slim))
         return function
 
     return register
+
+
+def _factory(slim):
+    if not isinstance(slim, type):
+        return slim
+    return lambda node, *layouts: slim.from_stock(node.operation, *layouts)
 
 
 def handler_of(operation):
@@ -58,6 +67,41 @@ def handler_of(operation):
     if kind.__module__.startswith("keras.src.ops."):
         kind = kind.__name__
     return _HANDLERS.get(kind, _UNKNOWN)
+
+
+def output_layouts(node, inputs, partition):
+    """What the handler of a node's operation says of its outputs.
+
+    Raises:
+        ValueError: the handler returned something else than one layout for each output,
+            as long as the output's last axis; it is named.
+    """
+    function = handler_of(node.operation).layouts
+    outputs = function(node, inputs, partition)
+    shapes = [tensor.shape for tensor in node.outputs]
+    if not isinstance(outputs, list | tuple) or len(outputs) != len(shapes):
+        count = len(outputs) if isinstance(outputs, list | tuple) else outputs
+        raise ValueError(
+            f"{_named(function, node)} must return a list of one channel layout for each of its "
+            f"{len(shapes)} outputs. Received: {count!r}"
+        )
+    for layout, shape in zip(outputs, shapes, strict=True):
+        if layout is not None and not isinstance(layout, ChannelLayout):
+            raise ValueError(
+                f"{_named(function, node)} must return a list of `ChannelLayout`s (or None for a "
+                f"tensor without channels). Received: {layout!r}"
+            )
+        if layout is not None and (len(shape) < 2 or layout.size != shape[-1]):
+            raise ValueError(
+                f"{_named(function, node)} returned a layout of {layout.size} channels for an "
+                f"output of shape {tuple(shape)}. Received: layout={layout}"
+            )
+    return outputs
+
+
+def _named(function, node):
+    kind = type(node.operation).__name__
+    return f"The handler {function.__name__!r} of layer {node.operation.name!r} ({kind})"
 
 
 def fixed_outputs(node):
@@ -73,24 +117,48 @@ def fixed_like(tensor):
 
 def spans_channels(constant):
     """Whether a constant has one value a channel, so that it fits full width only."""
-    shape = () if constant is None else np.shape(constant)
+    if constant is None or isinstance(constant, str):
+        return False
+    shape = np.shape(constant)
     return len(shape) > 0 and shape[-1] != 1
 
 
+def constants(node):
+    """The arguments of a call that are not tensors of the graph, in a flat list."""
+    flat = keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+    return [value for value in flat if not isinstance(value, keras.KerasTensor)]
+
+
+def argument(node, name, position):
+    """An argument of a call, by name or by position; `None` if it was not given."""
+    args, kwargs = node.arguments.args, node.arguments.kwargs
+    return args[position] if len(args) > position else kwargs.get(name)
+
+
+def on_last_axis(axis, rank):
+    """Whether an axis, or one of several, is the last one of a tensor of that rank."""
+    if axis is None:
+        return True
+    axes = axis if isinstance(axis, list | tuple) else [axis]
+    return any(a % rank == rank - 1 for a in axes)
+
+
 def freeze(node, inputs, partition, reason):
-    """Freezes all that enters a node and gives it fixed outputs."""
+    """Freezes all that enters a node, which stays the stock operation, with fixed outputs.
+
+    A layer with weights of its own is reported though nothing else depends on it.
+    """
+    partition.stock.add(id(node.operation))
     for layout in inputs:
         if layout is not None:
-            partition.freeze(layout, node.operation.name, reason)
+            partition.freeze(layout, node.operation, reason)
+    if isinstance(node.operation, keras.Layer) and node.operation.weights:
+        partition.note(node.operation, reason)
     return fixed_outputs(node)
 
 
 def _no_handler(node, inputs, partition):
-    operation = node.operation
-    reason = f"no handler for {type(operation).__name__}: runs at full width"
-    # A bare operation that freezes nothing (the arithmetic of a mask) is no news.
-    if isinstance(operation, keras.Layer):
-        partition.note(operation.name, reason)
+    reason = f"no handler for {type(node.operation).__name__}: runs at full width"
     return freeze(node, inputs, partition, reason)
 
 
