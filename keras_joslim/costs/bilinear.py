@@ -48,6 +48,25 @@ class BilinearCost:
         return np.rint((first * second) @ self._coefficients).astype(np.int64)
 
 
+    def share_of(self, widths, groups):
+        """The share of the cost at `widths` in terms that depend on any of `groups`.
+
+        Args:
+            widths: int `(groups,)`.
+            groups: indices of groups.
+
+        Returns:
+            A float from 0 to 1; 0 where there is no cost at all.
+        """
+        values = np.asarray(widths, np.float64)
+        products = (values @ self._first + self._first_constant) * (
+            values @ self._second + self._second_constant
+        )
+        depends = (self._first[groups].any(0)) | (self._second[groups].any(0))
+        parts = products * self._coefficients
+        return float(parts[depends].sum() / max(parts.sum(), 1.0))
+
+
 def _key(layout, groups):
     if layout is None:
         return (0.0,) * groups + (1.0,)

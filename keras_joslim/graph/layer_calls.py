@@ -5,6 +5,7 @@ import math
 
 import keras
 
+from keras_joslim.graph.stock_macs import stock_macs
 from keras_joslim.graph.walk import functional_graph, run
 from keras_joslim.layers import SlimBatchNormalization, SlimLayer
 
@@ -15,29 +16,35 @@ class LayerCall:
 
     Attributes:
         layer: the Keras layer.
-        input_shape: shape of its first input at full width, batch first.
+        input_shapes: shapes of its inputs at full width, batch first.
         output_shape: the same of its output.
         folds_into: for a BatchNormalization, the layer whose kernel takes it in at
             conversion (the only reader of its output, with no activation between).
     """
 
     layer: keras.Layer
-    input_shape: tuple
+    input_shapes: tuple
     output_shape: tuple
     folds_into: keras.Layer | None = None
 
     def macs(self):
         """Cost terms of its multiply-accumulates per image, see `SlimLayer.macs`."""
-        if not isinstance(self.layer, SlimLayer):
-            return []
-        unknown = None in (*self.input_shape[1:-1], *self.output_shape[1:-1])
-        if unknown and self.layer.macs((1, 1, 1), (1, 1, 1)):
+        shapes = (*self.input_shapes, self.output_shape)
+        if isinstance(self.layer, SlimLayer):
+            unknown = any(None in shape[1:-1] for shape in (shapes[0], shapes[-1]))
+            terms = [] if unknown else self.layer.macs(shapes[0], shapes[-1])
+            unknown = unknown and bool(self.layer.macs((1, 1, 1), (1, 1, 1)))
+        else:
+            count = stock_macs(self.layer, self.input_shapes, self.output_shape)
+            unknown = math.isnan(count)
+            terms = [(float(count), None, None)] if count else []
+        if unknown:
             raise ValueError(
-                f"Layer {self.layer.name!r} has no static output shape, so its MACs are unknown. "
-                f"Received: output_shape={self.output_shape}. Build the model with a fixed height "
-                "and width."
+                f"Layer {self.layer.name!r} has no static shape, so its MACs are unknown. "
+                f"Received: input_shapes={self.input_shapes}, output_shape={self.output_shape}. "
+                "Build the model with inputs of fixed sizes."
             )
-        return self.layer.macs(self.input_shape, self.output_shape)
+        return terms
 
     def parameters(self, folded):
         """Cost terms of its parameters."""
@@ -70,8 +77,11 @@ def layer_calls(network):
     result = []
     for node, producers in calls:
         host = _host(node, producers, readers)
-        shapes = (tuple(tensor.shape) for tensor in (node.input_tensors[0], node.outputs[0]))
-        result.append(LayerCall(node.operation, *shapes, host))
+        # The last input of a slimmable layer is the width vector.
+        tensors = node.input_tensors[: -1 if isinstance(node.operation, SlimLayer) else None]
+        inputs = tuple(tuple(tensor.shape) for tensor in tensors)
+        output = tuple(node.outputs[0].shape)
+        result.append(LayerCall(node.operation, inputs, output, host))
     return result
 
 
