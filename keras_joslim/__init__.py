@@ -2,8 +2,10 @@
 
 from keras_joslim import costs, datasets, layers, models, schedules
 from keras_joslim.batch_norm import calibrate_batch_norm
+from keras_joslim.channel_layout import ChannelLayout
 from keras_joslim.checkpoint import Checkpoint
 from keras_joslim.front import ParetoFront, ParetoPoint
+from keras_joslim.graph.handlers import register_handler
 from keras_joslim.make_slimmable import extract, make_slimmable
 from keras_joslim.schedules import (
     FixedWidths,
@@ -20,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ChannelGroup",
+    "ChannelLayout",
     "Checkpoint",
     "FixedWidths",
     "Joslim",
@@ -38,5 +41,6 @@ __all__ = [
     "layers",
     "make_slimmable",
     "models",
+    "register_handler",
     "schedules",
 ]

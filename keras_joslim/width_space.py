@@ -267,25 +267,52 @@ class WidthSpace:
     def __hash__(self):
         return hash((self.names, self.ordering))
 
+    def report(self):
+        """What was found, as a JSON dict.
+
+        Returns:
+            `networks`: number of width vectors; `groups`: a list of dicts of `name`,
+            `size`, `min`, `max`, `widths` (the legal ones), `members` (layer names in
+            graph order; `a[4:9]` are channels 4 to 8 of layer `a`, `a / 8` one eighth of
+            them) and `never_narrower_than` (names of groups); `frozen`: a list of dicts of
+            `layer` and `reason`.
+        """
+        above = {}
+        for narrow, wide in self.ordering:
+            above.setdefault(wide, []).append(self.groups[narrow].name)
+        groups = [
+            {
+                "name": group.name,
+                "size": group.size,
+                "min": group.legal[0],
+                "max": group.legal[-1],
+                "widths": list(group.legal),
+                "members": list(group.members),
+                "never_narrower_than": above.get(i, []),
+            }
+            for i, group in enumerate(self.groups)
+        ]
+        frozen = [{"layer": layer, "reason": reason} for layer, reason in self.frozen]
+        return {"networks": self.num_networks, "groups": groups, "frozen": frozen}
+
     def summary(self, print_fn=print):
-        """Prints the groups, each with its members in graph order, and what is frozen and why."""
+        """Prints `report`: each group with its members in graph order; what is frozen and why."""
+        report = self.report()
         print_fn(
             f"{len(self)} channel groups, {len(self.searchable)} searchable, "
             f"up to {_rounded(self.num_networks)} networks"
         )
-        above = {}
-        for narrow, wide in self.ordering:
-            above.setdefault(wide, []).append(self.groups[narrow].name)
-        for i, group in enumerate(self.groups):
-            print_fn(f"  [{i}] {group.name}: {group.size} channels, {_abridged(group.legal)}")
-            if group.members:
-                print_fn(f"      members: {' -> '.join(group.members)}")
-            if i in above:
-                print_fn(f"      never narrower than {', '.join(above[i])}")
-        if self.frozen:
+        for i, group in enumerate(report["groups"]):
+            widths = _abridged(group["widths"])
+            print_fn(f"  [{i}] {group['name']}: {group['size']} channels, {widths}")
+            if group["members"]:
+                print_fn(f"      members: {' -> '.join(group['members'])}")
+            if group["never_narrower_than"]:
+                print_fn(f"      never narrower than {', '.join(group['never_narrower_than'])}")
+        if report["frozen"]:
             print_fn("  at full width:")
-            for layer, reason in self.frozen:
-                print_fn(f"      {layer}: {reason}")
+            for line in report["frozen"]:
+                print_fn(f"      {line['layer']}: {line['reason']}")
 
     def _sorted_ordering(self):
         """The ordering pairs, sorted so that one pass over them satisfies all."""

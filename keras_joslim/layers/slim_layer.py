@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras.src.utils.python_utils import is_default
 
 from keras_joslim.channel_layout import ChannelLayout, slice_axes
 
@@ -56,7 +57,11 @@ class SlimLayer:
     def compute_output_shape(self, input_shape):
         # Symbolic tensors carry full widths; what runs is as wide as `widths` says.
         full = (*input_shape[:-1], self.in_layout.size)
-        return super().compute_output_shape(full)
+        stock = super().compute_output_shape
+        if is_default(stock):
+            # A layer of a user's own that leaves the other axes alone need not say so.
+            return (*full[:-1], self.out_layout.size)
+        return stock(full)
 
     def active(self, name, widths):
         """The weight called `name`, sliced to `widths`, inside a call."""

@@ -74,10 +74,12 @@ def dense(node, inputs, partition):
 def einsum_dense(node, inputs, partition):
     """A new group where the equation is that of a dense layer; else full width."""
     layer = node.operation
-    if not slim.is_dense(layer):
+    # Under an ellipsis Keras may tell a wrong shape.
+    size = node.outputs[0].shape[-1]
+    if not slim.is_dense(layer) or size != layer.kernel.shape[-1]:
         reason = f"its equation {layer.equation!r} is not that of a dense layer"
         return freeze(node, inputs, partition, reason)
-    return [_open(layer, node.outputs[0].shape[-1], partition)]
+    return [_open(layer, size, partition)]
 
 
 def depthwise(node, inputs, partition):
