@@ -104,14 +104,21 @@ def decayed(model, gradients):
 
 
 def _decayed_kernels(model):
-    depthwise = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
     return {
         id(variable)
         for layer in model.network._flatten_layers(include_self=False)
-        if not isinstance(layer, depthwise)
+        if not _is_depthwise(layer)
         for variable in layer._trainable_variables
         if variable.name in ("kernel", "pointwise_kernel")
     }
+
+
+def _is_depthwise(layer):
+    """A depthwise convolution, also one written as a convolution of as many groups as channels."""
+    if isinstance(layer, keras.layers.DepthwiseConv1D | keras.layers.DepthwiseConv2D):
+        return True
+    kernel = getattr(layer, "kernel", None)
+    return kernel is not None and getattr(layer, "groups", 1) > 1 and kernel.shape[-2] == 1
 
 
 def dense(gradients, weights):
