@@ -11,6 +11,7 @@ from keras_joslim import sandwich
 from keras_joslim.graph import layer_calls as calls
 from keras_joslim.graph.convert import copy_weights
 from keras_joslim.graph.walk import layers_in_order, unique_names
+from keras_joslim.history_losses import HistoryLosses
 from keras_joslim.losses_per_output import LossesPerOutput
 from keras_joslim.schedules.schedule import NonFiniteLossError, Schedule
 from keras_joslim.schedules.uniform import UniformWidths
@@ -83,7 +84,7 @@ class SlimmableModel(keras.Model):
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
                 name="non_finite",
             )
-        self._history_function = None
+        self._history_losses = None
 
     # -- calling -------------------------------------------------------------
 
@@ -176,7 +177,7 @@ class SlimmableModel(keras.Model):
         self.weight_decay = float(weight_decay)
         self._distillation = distillation
         self._losses_per_output = None
-        self._history_function = None
+        self._history_losses = None
         super().compile(
             optimizer=optimizer,
             loss=loss,
@@ -339,30 +340,14 @@ class SlimmableModel(keras.Model):
         Returns:
             float64 numpy `(n,)`.
         """
-        if self._history_function is None:
-            self._history_function = tf.function(self._history_losses, autograph=False)
         data = keras.tree.map_structure(
             lambda v: None if v is None else tf.convert_to_tensor(v), (x, y, sample_weight)
         )
         self.losses_per_output(data)
-        widths = tf.constant(np.atleast_2d(self.width_space.validate(widths)))
-        # The number of networks is left open, so that a growing history is traced once.
-        spec = tf.TensorSpec((None, len(self.width_space)), tf.int32)
-        specs = keras.tree.map_structure(
-            lambda v: None if v is None else tf.TensorSpec.from_tensor(v), data
-        )
-        function = self._history_function.get_concrete_function(spec, *specs)
-        flat = [v for v in keras.tree.flatten(data) if v is not None]
-        return function(widths, *flat).numpy().astype(np.float64)
-
-    def _history_losses(self, widths, x, y, sample_weight):
-        losses = self._output_losses()
-
-        def one(vector):
-            y_pred = self.network([x, vector], training=False, batch_statistics=True)
-            return tf.cast(losses.task(y, y_pred, sample_weight), tf.float32)
-
-        return tf.map_fn(one, widths, fn_output_signature=tf.float32, parallel_iterations=1)
+        widths = np.atleast_2d(self.width_space.validate(widths))
+        if self._history_losses is None:
+            self._history_losses = HistoryLosses(self.network, self._output_losses())
+        return self._history_losses(widths, *data)
 
     # -- saving --------------------------------------------------------------
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_joslim as kj
+from keras_joslim.history_losses import HistoryLosses
 from tests.sandwich_recursion import Given, assert_same_weights, images, network, rows_of
 
 LOSS = "sparse_categorical_crossentropy"
@@ -250,8 +251,8 @@ def test_losses_at_leave_dropout_off_and_are_traced_once(monkeypatch):
     x, y = images(12)
     slim.compile("sgd", LOSS)
     traces = []
-    original = slim._history_losses
-    monkeypatch.setattr(slim, "_history_losses", lambda *a: traces.append(1) or original(*a))
+    original = HistoryLosses._trace
+    monkeypatch.setattr(HistoryLosses, "_trace", lambda *a: traces.append(1) or original(*a))
     rng = np.random.default_rng(0)
     first = slim.losses_at(slim.width_space.sample(rng, 3), x, y)
     for count in (5, 9):
