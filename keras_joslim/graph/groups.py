@@ -117,7 +117,7 @@ def find_groups(model, min_width, divisor=1, choices=None, skip=()):
 
 def _width_space(partition, min_width, divisor, choices):
     """The `WidthSpace` and, for every root group in it, its index."""
-    groups, index = [], {}
+    groups, index, named = [], {}, {}
     for root in partition.roots():
         members, size = partition.members(root), partition.size(root)
         # A divisor is that of a layer's channels, of which this group may be one of equal parts.
@@ -126,7 +126,10 @@ def _width_space(partition, min_width, divisor, choices):
         least = partition.least(root)
         legal = tuple(w for w in legal if w >= least)
         index[root] = len(groups)
-        groups.append(ChannelGroup(members[0], size, legal, members))
+        # A handler may have opened several groups in the name of one layer.
+        count = named[members[0]] = named.get(members[0], -1) + 1
+        name = f"{members[0]} ({count})" if count else members[0]
+        groups.append(ChannelGroup(name, size, legal, members))
     ordering = [(index[a], index[b]) for a, b in partition.ordering]
     frozen = [(layer, reason) for layer, reason in partition.reasons.items()]
     return WidthSpace(groups, ordering, frozen), index

@@ -50,7 +50,7 @@ class Partition:
         """The name of an operation, that of a whole nested model too."""
         return self._names.get(id(operation), operation.name)
 
-    def open(self, size, owner, parts=1):
+    def open(self, size, owner, parts=1, start=None):
         """A new group of `size` channels, opened by layer `owner`: its layout.
 
         Args:
@@ -58,11 +58,13 @@ class Partition:
             owner: the layer.
             parts: so many equal parts of the layer's channels have this group's
                 width; a divisor holds for all of them together.
+            start: the first of the owner's channels that are these, if they are not all.
         """
         layout = self._nameless(size, parts)
-        self._members[layout.single_group] = [
-            _labelled(self.name(owner), "" if parts == 1 else f" / {parts}")
-        ]
+        label = "" if parts == 1 else f" / {parts}"
+        if start is not None:
+            label = f"[{start}:{start + size}]"
+        self._members[layout.single_group] = [self.name(owner) + label]
         return layout
 
     def resolve(self, layout):

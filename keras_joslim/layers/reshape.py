@@ -46,16 +46,16 @@ class SlimReshape(SlimLayer, keras.layers.Reshape):
 
 @keras.saving.register_keras_serializable("keras_joslim")
 class SlimChannelPad(SlimLayer, keras.layers.Layer):
-    """Zero channels after the last one, as many as the wider group has more.
+    """Zero channels after the last one, before the first one, or both.
 
-    The shortcut of He et al. (2016), option A: the output group is never
-    narrower than the input's.
+    The shortcut of He et al. (2016), option A. Zeros after the channels of one group make
+    them as many as a wider group has, which is never narrower; all other zeros are
+    channels of groups of their own.
 
     Args:
-        pad_width: `((before, after), ...)`, one pair an axis, at full width; the
-            channel axis has `before=0`.
-        in_layout: layout of the input channels, one plain group.
-        out_layout: layout of the padded channels, one plain group.
+        pad_width: `((before, after), ...)`, one pair an axis, at full width.
+        in_layout: layout of the input channels.
+        out_layout: layout of the padded channels.
 
     Input shape: `(batch, ..., in_layout.width(widths))`.
     Output shape: padded, with `out_layout.width(widths)` channels; filled with the
@@ -76,9 +76,7 @@ class SlimChannelPad(SlimLayer, keras.layers.Layer):
         )
 
     def call(self, inputs, widths, constant_values=None):
-        more = self.out_layout.width(widths) - self.in_layout.width(widths)
-        pads = [list(pair) for pair in self.pad_width]
-        pads[-1][1] = more
+        pads = [*self.pad_width[:-1], self._added(widths)]
         return tf.pad(inputs, pads, constant_values=constant_values or 0)
 
     def get_config(self):
@@ -86,8 +84,14 @@ class SlimChannelPad(SlimLayer, keras.layers.Layer):
 
     def stock(self, widths):
         """The stock pad as a function of a Keras tensor."""
-        more = int(self.out_layout.width(widths) - self.in_layout.width(widths))
-        pads = (*self.pad_width[:-1], (0, more))
+        pads = (*self.pad_width[:-1], tuple(map(int, self._added(widths))))
         if not any(map(any, pads)):
             return lambda inputs, constant_values=None: inputs
         return Pad(pads, name=self.name)
+
+    def _added(self, widths):
+        """Channels before the first and after the last one."""
+        more = self.out_layout.width(widths) - self.in_layout.width(widths)
+        first = self.pad_width[-1][0]
+        before = self.out_layout.between(0, first).width(widths) if first else 0
+        return before, more - before

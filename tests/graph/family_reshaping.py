@@ -75,6 +75,31 @@ def gated_halves():
     return Network(renamed(model_of(inputs, x), Glu=("glu",)), (("a / 2", "glu"), ("b",)))
 
 
+def centred_pad():
+    """Zeros on both sides, as some CIFAR ResNets have: the wide layer is split in three."""
+    inputs = keras.Input((8, 8, 3))
+    stem = layers.Conv2D(4, 1, name="stem")(inputs)
+    shortcut = ops.pad(stem, ((0, 0), (0, 0), (0, 0), (2, 3)))
+    x = layers.Conv2D(9, 1, name="wide")(stem)
+    x = layers.Add(name="sum")([x, shortcut])
+    model = renamed(model_of(inputs, x), Pad=("shortcut",))
+    groups = (
+        ("stem", "wide[2:6]", "sum"),
+        ("shortcut[0:2]", "wide[0:2]", "sum"),
+        ("shortcut[6:9]", "wide[6:9]", "sum"),
+    )
+    return Network(model, groups)
+
+
+def pad_after_concatenation():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Concatenate()([layers.Conv2D(n, 1, name=f"c{n}")(inputs) for n in (4, 5)])
+    x = ops.pad(x, ((0, 0), (1, 0), (0, 0), (0, 2)))
+    x = layers.Conv2D(6, 1, name="b")(x)
+    model = renamed(model_of(inputs, x), Pad=("zeros",))
+    return Network(model, (("c4",), ("c5",), ("zeros[9:11]",), ("b",)))
+
+
 NETWORKS = {
     build.__name__: build
     for build in (
@@ -84,5 +109,7 @@ NETWORKS = {
         repeated,
         pixel_shuffle,
         gated_halves,
+        centred_pad,
+        pad_after_concatenation,
     )
 }

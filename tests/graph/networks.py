@@ -308,14 +308,11 @@ def spatial_pads():
     x = layers.Conv2D(7, 3, name="d")(x)
     model = renamed(
         model_of(inputs, x),
-        Pad=(
-            "mirrored",
-            "before",
-            "symmetric",
-        ),
+        Pad=("mirrored", "before", "symmetric"),
     )
     reason = "pads channels in a way that cannot be narrowed"
-    return Network(model, (("a",), ("d",)), (), {"before": reason, "symmetric": reason})
+    groups = (("a",), ("b",), ("before[0:1]",), ("before[6:8]",), ("d",))
+    return Network(model, groups, (), {"symmetric": reason})
 
 
 def pad_beside_frozen():

@@ -99,6 +99,22 @@ def test_several_outputs():
     check(network(lambda x: layers.Add(name="sum")(Both(name="both")(x))), [{"a", "both", "sum"}])
 
 
+def test_two_groups_of_one_layer_have_names_of_their_own():
+    def halves(node, inputs, partition):
+        first, second = (partition.open(3, node.operation) for _ in range(2))
+        return [partition.merge(inputs[0], first + second, node.operation)]
+
+    def opens(node, inputs, partition):
+        first, second = (partition.open(3, node.operation) for _ in range(2))
+        return [first + second]
+
+    kj.register_handler(Twice, halves)
+    space = kj.make_slimmable(network(Twice(name="t"))).width_space
+    assert space.names == ("a[0:3]", "a[3:6]")
+    kj.register_handler(Twice, opens)
+    assert kj.make_slimmable(network(Twice(name="t"))).width_space.names == ("a", "t", "t (1)")
+
+
 @pytest.mark.parametrize(
     ("returned", "message"),
     [

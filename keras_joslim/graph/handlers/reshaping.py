@@ -141,17 +141,26 @@ def _slim_pad(node, in_layout, out_layout):
 
 @handles("Pad", slim=_slim_pad)
 def pad(node, inputs, partition):
-    """Zeros after the last channel open a group that is never narrower than the input's."""
+    """Zeros after the last channel open a group that is never narrower than the input's.
+
+    Zeros before the first channel too, or after a concatenation's, open groups of their own.
+    """
     operation = node.operation
     tensor = node.input_tensors[0]
     pads = [tuple(pair) for pair in operation._process_pad_width(operation.pad_width)]
-    if not any(pads[-1]):
+    pads *= len(tensor.shape) if len(pads) == 1 else 1
+    before, after = pads[-1]
+    if not before and not after:
         return [inputs[0]]
-    narrow = partition.resolve(inputs[0])
-    at_the_end = len(pads) == len(tensor.shape) and not pads[-1][0]
-    plain = narrow.is_fixed or narrow.single_group is not None
-    if operation.mode != "constant" or not at_the_end or not plain:
+    if operation.mode != "constant" or inputs[0] is None:
         return freeze(node, inputs, partition, "pads channels in a way that cannot be narrowed")
+    narrow = partition.resolve(inputs[0])
+    if before or not (narrow.is_fixed or narrow.single_group is not None):
+        if before:
+            narrow = partition.open(before, operation, start=0) + narrow
+        if after:
+            narrow = narrow + partition.open(after, operation, start=narrow.size)
+        return [narrow]
     wide = partition.open(node.outputs[0].shape[-1], operation)
     partition.order(narrow, wide, operation)
     return [wide]
