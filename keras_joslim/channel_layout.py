@@ -13,6 +13,10 @@ import operator
 
 import numpy as np
 
+# A layout of more segments is gathered channel by channel: a slice for every segment would
+# make the graph of a DenseNet several times as large.
+_MOST_SLICES = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
@@ -233,6 +237,20 @@ class ChannelLayout:
 
     # -- slicing -------------------------------------------------------------
 
+    @functools.cached_property
+    def _channels(self):
+        """For every channel its group, its place in the segment, and the segment's unit.
+
+        Channels of no group stand before the first place of group 0: always active.
+        """
+        columns = []
+        for s in self.flat():
+            fixed = s.group is None
+            places = np.full(s.size, -1) if fixed else np.arange(s.size)
+            group, unit = (0, 1) if fixed else (s.group, s.unit)
+            columns.append(np.stack([np.full(s.size, group), places, np.full(s.size, unit)]))
+        return np.concatenate(columns, axis=1).astype(np.int32)
+
     def indices(self, widths):
         """Positions of the active channels in the full tensor, for numpy arrays.
 
@@ -310,16 +328,19 @@ def slice_axes(tensor, layouts, widths):
 
     known = tf.get_static_value(widths)
     tensor = tf.convert_to_tensor(tensor)
-    bounds = {}
-    for axis, layout in layouts.items():
-        axis = axis % len(tensor.shape)
-        if layout.is_fixed or (known is not None and int(layout.width(known)) == layout.size):
-            continue
-        if layout.is_prefix:
-            bounds[axis] = (0, layout.width(widths))
-        else:
-            tensor = _joined(tensor, layout, widths, axis)
-    return _between(tensor, bounds)
+    narrow = {
+        axis % len(tensor.shape): layout
+        for axis, layout in layouts.items()
+        if not layout.is_fixed and (known is None or int(layout.width(known)) != layout.size)
+    }
+    # The plain cuts first: they leave less to join.
+    prefixes = {axis: layout for axis, layout in narrow.items() if layout.is_prefix}
+    tensor = _between(tensor, {axis: (0, one.width(widths)) for axis, one in prefixes.items()})
+    for axis, layout in narrow.items():
+        if axis not in prefixes:
+            many = len(layout.segments) > _MOST_SLICES
+            tensor = (_gathered if many else _joined)(tensor, layout, widths, axis)
+    return tensor
 
 
 def _between(tensor, bounds):
@@ -336,6 +357,29 @@ def _between(tensor, bounds):
     part = tf.slice(tensor, begin, size)
     part.set_shape(shape)
     return part
+
+
+def _gathered(tensor, layout, widths, axis):
+    """The active channels of a layout of many segments."""
+    import tensorflow as tf
+
+    groups, places, units = layout._channels
+    active = places < tf.gather(widths, groups) * units
+    indices = tf.where(active)[:, 0]
+    # Where each channel is among the active ones.
+    ranks = tf.maximum(tf.cumsum(tf.cast(active, tf.int32)) - 1, 0)
+    mask = tf.reshape(active, [-1, *[1] * (len(tensor.shape) - 1 - axis)])
+
+    @tf.custom_gradient
+    def gather(full):
+        def gradient(upstream):
+            # TensorFlow's own is sparse, or transposes twice.
+            spread = tf.gather(upstream, ranks, axis=axis)
+            return tf.where(mask, spread, tf.zeros_like(spread))
+
+        return tf.gather(full, indices, axis=axis), gradient
+
+    return gather(tensor)
 
 
 def _joined(tensor, layout, widths, axis):

@@ -143,6 +143,47 @@ def test_gradients_reach_the_slice_only():
     assert gradient.tolist() == [3, 3, 0, 3, 0, 3, 3, 0, 3, 0]
 
 
+@settings(max_examples=40, deadline=None)
+@given(case=channels(), vector=widths, axis=st.sampled_from((0, 1, 2)))
+def test_gradients_are_those_of_taking_the_active_channels(case, vector, axis):
+    shape = [3, 2, 2]
+    shape[axis] = case.layout.size
+    tensor = tf.Variable(tf.zeros(shape))
+    with tf.GradientTape() as tape:
+        sliced = case.layout.slice(tensor, tf.constant(vector, tf.int32), axis)
+        upstream = np.random.default_rng(0).normal(size=sliced.shape).astype("float32")
+        loss = tf.reduce_sum(sliced * upstream)
+    expected = np.zeros(shape, "float32")
+    index = [slice(None)] * 3
+    index[axis] = case.active(vector)
+    expected[tuple(index)] = upstream
+    np.testing.assert_array_equal(tf.convert_to_tensor(tape.gradient(loss, tensor)), expected)
+
+
+def test_one_trace_serves_layouts_of_many_segments():
+    layout = sum(
+        (ChannelLayout.of_group(g, n) for g, n in enumerate((2, 3, 2, 2, 1))),
+        ChannelLayout.fixed(2),
+    )
+    traces = []
+
+    @tf.function(input_signature=[tf.TensorSpec((5,), tf.int32)])
+    def gradient(widths):
+        traces.append(1)
+        tensor = tf.range(12.0)
+        with tf.GradientTape() as tape:
+            tape.watch(tensor)
+            loss = tf.reduce_sum(layout.slice(tensor, widths) ** 2)
+        return tape.gradient(loss, tensor)
+
+    for vector in ([1, 1, 1, 1, 1], [2, 3, 2, 2, 1], [2, 1, 2, 1, 1]):
+        expected = np.zeros(12, "float32")
+        active = layout.indices(np.array(vector))
+        expected[active] = 2.0 * active
+        np.testing.assert_array_equal(gradient(np.array(vector, np.int32)), expected)
+    assert len(traces) == 1
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_other_axes_may_be_unknown_in_a_trace(axis):
     layout = (ChannelLayout.of_group(0, 2) + ChannelLayout.fixed(1)).repeated(2)

@@ -1,17 +1,24 @@
 """Networks by name, for the recipes in configs/."""
 
+import functools
 import inspect
 
 import keras
 
 from keras_joslim.models.cifar_resnet import cifar_resnet
 from keras_joslim.models.digits_cnn import digits_cnn
+from keras_joslim.models.imagenet_resnet import imagenet_resnet
 
+# By themselves these two take bytes, and images of any size, whose MACs nobody can count.
+_V3 = {"input_shape": (224, 224, 3), "include_preprocessing": False}
 _BUILDERS = {
     "cifar_resnet": cifar_resnet,
     "digits_cnn": digits_cnn,
+    "imagenet_resnet": imagenet_resnet,
     "mobilenet": keras.applications.MobileNet,
     "mobilenet_v2": keras.applications.MobileNetV2,
+    "mobilenet_v3_large": functools.partial(keras.applications.MobileNetV3Large, **_V3),
+    "mobilenet_v3_small": functools.partial(keras.applications.MobileNetV3Small, **_V3),
 }
 # What keras.applications offers and a slimmable classifier has no use for: it is trained
 # from scratch, and its head makes the logits.
@@ -23,10 +30,12 @@ def build(name, **options):
     """A new network with random weights and logits as output.
 
     Args:
-        name: "cifar_resnet", "digits_cnn", "mobilenet" or "mobilenet_v2".
+        name: "cifar_resnet", "digits_cnn", "imagenet_resnet", "mobilenet", "mobilenet_v2",
+            "mobilenet_v3_large" or "mobilenet_v3_small".
         **options: the arguments of its builder. All take `input_shape` (height, width,
-            channels) and `classes`; a "cifar_resnet" needs `depth`; the MobileNets take
-            `alpha` and need images of 32x32 or more, (224, 224, 3) unless told.
+            channels) and `classes`; the ResNets need `depth`; the MobileNets take `alpha` and
+            need images of 32x32 or more, (224, 224, 3) unless told. None scales its images
+            itself, the third MobileNets with `include_preprocessing=True` aside.
 
     Returns:
         A functional `keras.Model`. Its outputs are logits unless
