@@ -26,13 +26,14 @@ class ParetoPoint:
     Attributes:
         name: `p00`, `p01`, ... by ascending cost.
         widths: active channels of every group.
-        costs: name of a cost -> its value (`macs`, `parameters`).
+        costs: name of a cost -> its value (`macs`, `parameters`, `memory`).
         validation: `loss`, its bootstrap standard error `loss_se`, and metrics.
         test: the same on test data; empty until measured, once.
         files: `keras` or a number format -> path relative to the workdir.
         bytes: number format -> size of the file.
         deployed: number format -> `loss` and metrics measured from the file itself on
-            validation data, and `max_difference` of its outputs from Keras's.
+            validation data, `max_difference` of its outputs from Keras's, and `arena`,
+            bytes that TFLite's built-in interpreter allocates for its tensors.
         latency: device -> number format -> milliseconds and peak memory (bytes).
     """
 

@@ -1,6 +1,11 @@
 """The picture of a front."""
 
-_TITLES = {"macs": "MACs per image", "parameters": "parameters", "loss": "validation loss"}
+_TITLES = {
+    "macs": "MACs per image",
+    "parameters": "parameters",
+    "memory": "bytes in memory",
+    "loss": "validation loss",
+}
 
 
 def front_figure(front, cost, metric):

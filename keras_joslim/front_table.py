@@ -1,38 +1,51 @@
 """A front as a table of text."""
 
+_TITLES = {"macs": "MACs", "memory": "memory bytes"}
+_MEMORY_NOTE = (
+    "arena: what the built-in interpreter allocates for tensors; peak: by how much the memory of "
+    "a process with XNNPACK grew."
+)
+
 
 def front_table(front, file_format=None):
     """The points of a front as text, one a line; the full network below if it is dominated.
 
     Args:
         front: `ParetoFront`.
-        file_format: whose bytes and latency are shown; the first one there is if `None`.
+        file_format: whose bytes, latency and memory are shown; the first one there is if
+            `None`.
 
     Returns:
         Aligned lines. What is not known yet is a dash.
     """
     known = [name for point in front.points for name in point.bytes]
     file_format = file_format or next(iter(known), "fp32")
+    costs = list(dict.fromkeys(name for point in front.points for name in point.costs))
     head = [
         "point",
-        "MACs",
-        "parameters",
+        *(_TITLES.get(name, name) for name in costs),
         f"{file_format} bytes",
         "val. loss",
         "+-",
         "test acc. %",
         "ms min",
         "ms median",
+        "arena bytes",
+        "peak bytes",
     ]
-    rows = [_row(point, point.name, file_format) for point in front.points]
+    rows = [_row(point, point.name, costs, file_format) for point in front.points]
     on_front = {point.widths for point in front.points}
     rows += [
-        _row(end, f"({end.name})", file_format) for end in front.ends if end.widths not in on_front
+        _row(end, f"({end.name})", costs, file_format)
+        for end in front.ends
+        if end.widths not in on_front
     ]
     lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths)) for line in lines]
     notes = {"+- is the bootstrap standard error of the validation loss over its images."}
+    if any(file_format in point.deployed for point in front.points):
+        notes.add(_MEMORY_NOTE)
     for point in front.points:
         warning = _latency(point, file_format).get("warning")
         if warning:
@@ -44,18 +57,19 @@ def _latency(point, file_format):
     return point.latency.get("host", {}).get(file_format, {})
 
 
-def _row(point, name, file_format):
+def _row(point, name, costs, file_format):
     latency = _latency(point, file_format)
     return [
         name,
-        f"{point.costs['macs']:,}",
-        f"{point.costs['parameters']:,}",
+        *(_number(point.costs.get(cost), ",") for cost in costs),
         _number(point.bytes.get(file_format), ",d"),
         _number(point.validation["loss"], ".4f"),
         _number(point.validation["loss_se"], ".4f"),
         _number(100 * point.test["accuracy"] if "accuracy" in point.test else None, ".2f"),
         _number(latency.get("min"), ".4f"),
         _number(latency.get("median"), ".4f"),
+        _number(point.deployed.get(file_format, {}).get("arena"), ",d"),
+        _number(latency.get("peak_memory"), ",d"),
     ]
 
 

@@ -128,6 +128,23 @@ def test_the_figure_shows_every_point_and_the_history(front):
         front.plot(metric="f1")
 
 
+def test_the_table_has_a_column_for_every_cost_and_what_was_measured(front):
+    first = front.points[0].replace(
+        costs={"memory": 1234567, "macs": 89},
+        deployed={"fp32": {"arena": 7654321}},
+        latency={"host": {"fp32": {"min": 0.5, "median": 0.6, "peak_memory": 2222222}}},
+    )
+    lines = front.with_points([first], ends=()).table().splitlines()
+    for column in ("memory bytes", "MACs", "arena bytes", "peak bytes"):
+        assert column in lines[0]
+    assert "parameters" not in lines[0]
+    for figure in ("1,234,567", "89", "7,654,321", "2,222,222"):
+        assert figure in lines[2].split()
+    assert any("built-in interpreter" in line for line in lines[3:])
+    # What is not known is a dash.
+    assert front.table().splitlines()[2].split()[-2:] == ["-", "-"]
+
+
 def test_a_point_is_found_by_name(front):
     assert front["p00"] is front.points[0]
     with pytest.raises(KeyError, match="p99"):

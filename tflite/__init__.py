@@ -3,11 +3,13 @@
 TensorFlow, Keras and LiteRT are imported by the functions that need them.
 """
 
+from keras_joslim.tflite.arena import arena_bytes
 from keras_joslim.tflite.convert import saved_model, to_tflite
 from keras_joslim.tflite.export import export
 from keras_joslim.tflite.formats import FORMATS, Tolerance
 from keras_joslim.tflite.host import Latency, ProfileError, ProfileTimeoutError, profile
 from keras_joslim.tflite.interpreter import Interpreter, run
+from keras_joslim.tflite.liveness import activation_bytes, weight_bytes
 from keras_joslim.tflite.manifest import ExportedFile, Manifest
 from keras_joslim.tflite.operators import check_operators, operators
 from keras_joslim.tflite.verify import Difference, DisagreementError, verify
@@ -23,6 +25,8 @@ __all__ = [
     "ProfileError",
     "ProfileTimeoutError",
     "Tolerance",
+    "activation_bytes",
+    "arena_bytes",
     "check_operators",
     "export",
     "operators",
@@ -31,4 +35,5 @@ __all__ = [
     "saved_model",
     "to_tflite",
     "verify",
+    "weight_bytes",
 ]

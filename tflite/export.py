@@ -9,6 +9,7 @@ import re
 import numpy as np
 
 from keras_joslim import atomic
+from keras_joslim.tflite.arena import arena_bytes
 from keras_joslim.tflite.convert import saved_model
 from keras_joslim.tflite.formats import find_format, find_formats
 from keras_joslim.tflite.interpreter import Interpreter
@@ -123,6 +124,7 @@ def _exported(point, source, formats, directory, images, tolerances, input_shape
                 path=relative,
                 sha256=sha256(data),
                 bytes=len(data),
+                arena=arena_bytes(data),
                 source=source.sha256,
                 operators=dict(sorted(collections.Counter(operators(data)).items())),
                 difference=difference.to_dict(),

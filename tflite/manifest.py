@@ -15,7 +15,7 @@ from keras_joslim.tflite.interpreter import TensorFacts
 
 FILE_NAME = "manifest.json"
 KIND = "keras_joslim.tflite manifest"
-SCHEMA = 1
+SCHEMA = 2
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -30,6 +30,7 @@ class ExportedFile:
         path: relative to the manifest's directory, with forward slashes.
         sha256: of the file, 64 hexadecimal digits.
         bytes: its size.
+        arena: bytes that the built-in interpreter allocates for its tensors, see `arena_bytes`.
         source: sha256 of the Keras model (its file, or its config and weights).
         operators: dict operator -> how many.
         difference: from Keras, as `Difference.to_dict()`.
@@ -37,6 +38,8 @@ class ExportedFile:
         inputs, outputs: tuples of `TensorFacts`.
         versions: dict package -> version that made the file.
         metadata: what the caller knows of the point: widths, costs, validation...
+        peak_memory: bytes by which a process that runs it with XNNPACK grew at most; None until
+            a profile is entered, see `Manifest.with_peaks`.
     """
 
     point: str
@@ -44,6 +47,7 @@ class ExportedFile:
     path: str
     sha256: str
     bytes: int
+    arena: int
     source: str
     operators: dict
     difference: dict
@@ -52,6 +56,7 @@ class ExportedFile:
     outputs: tuple
     versions: dict
     metadata: dict = dataclasses.field(default_factory=dict)
+    peak_memory: int | None = None
 
     def to_dict(self):
         """A JSON object."""
@@ -111,6 +116,29 @@ class Manifest:
         key = (entry.point, entry.format)
         others = [other for other in self.files if (other.point, other.format) != key]
         files = sorted([*others, entry], key=lambda item: (item.point, item.format))
+        return Manifest(tuple(files), self.directory)
+
+    def with_peaks(self, measured):
+        """A manifest with the process peaks that a profile found.
+
+        Args:
+            measured: what `profile` returned for files of this manifest, named as in `paths`;
+                files that it does not name keep their peak, as do all without XNNPACK.
+
+        Returns:
+            A `Manifest`.
+
+        Example:
+
+        >>> manifest = manifest.with_peaks(profile(manifest))
+        >>> manifest.save("workdir/manifest.json")
+        """
+        files = []
+        for entry in self.files:
+            latency = measured.get(f"{entry.point}.{entry.format}")
+            if latency is not None and latency.xnnpack:
+                entry = dataclasses.replace(entry, peak_memory=latency.peak_memory)
+            files.append(entry)
         return Manifest(tuple(files), self.directory)
 
     def paths(self):
@@ -216,9 +244,8 @@ def _entry(value, where):
         value[key] = _tensors(value[key], f"{key} of {where}")
     for key, expected in fields.items():
         if not isinstance(value[key], expected) or isinstance(value[key], bool):
-            raise ValueError(
-                f"Expected {expected.__name__} in {where}. Received: {key}={value[key]!r}"
-            )
+            name = getattr(expected, "__name__", str(expected))
+            raise ValueError(f"Expected {name} in {where}. Received: {key}={value[key]!r}")
     for key in ("sha256", "source"):
         if not _SHA256.fullmatch(value[key]):
             raise ValueError(f"Expected a sha256 in {where}. Received: {key}={value[key]!r}")

@@ -60,7 +60,8 @@ def export(workdir, formats=None, say=print):
             measured = judge.measure(file.run)
             _refuse_other_loss(point, name, entry.path, measured["loss"])
             files[name], sizes[name] = entry.path, entry.bytes
-            deployed[name] = {**measured, "max_difference": entry.difference["max_abs"]}
+            difference = entry.difference["max_abs"]
+            deployed[name] = {**measured, "max_difference": difference, "arena": entry.arena}
         return point.replace(files=files, bytes=sizes, deployed=deployed)
 
     front = front.with_points([shipped(point) for point in front])

@@ -3,6 +3,7 @@
 from tqdm import tqdm
 
 from keras_joslim import atomic
+from keras_joslim.tflite.manifest import FILE_NAME as MANIFEST
 
 
 def profile(workdir, formats=None, say=print, **settings):
@@ -16,7 +17,7 @@ def profile(workdir, formats=None, say=print, **settings):
 
     Returns:
         The front, with `latency["host"]` filled in; `profiles/host.json` holds all
-        that was measured.
+        that was measured, and the manifest the peak memory of each file.
 
     Raises:
         ValueError: nothing is exported yet.
@@ -55,6 +56,8 @@ def profile(workdir, formats=None, say=print, **settings):
     front = front.with_points(map(with_latency, front.points))
     front.save(workdir.front_file)
     atomic.write_json(workdir.profiles / "host.json", results)
+    manifest = tflite.Manifest.load(workdir.path).with_peaks(measured)
+    manifest.save(workdir.path / MANIFEST)
     return front
 
 

@@ -2,6 +2,7 @@
 
 from keras_joslim.costs.bilinear import BilinearCost
 from keras_joslim.costs.macs import MACs
+from keras_joslim.costs.memory import Memory
 from keras_joslim.costs.parameters import Parameters
 
-__all__ = ["BilinearCost", "MACs", "Parameters"]
+__all__ = ["BilinearCost", "MACs", "Memory", "Parameters"]

@@ -47,7 +47,6 @@ class BilinearCost:
         second = values @ self._second + self._second_constant
         return np.rint((first * second) @ self._coefficients).astype(np.int64)
 
-
     def share_of(self, widths, groups):
         """The share of the cost at `widths` in terms that depend on any of `groups`.
 

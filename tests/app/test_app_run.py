@@ -59,12 +59,19 @@ def test_a_run_leaves_what_it_says_and_prints_the_table(finished):
     # 64 steps in periods of 8 ask for two networks each.
     assert len(history) == 16
     assert len({tuple(entry["widths"]) for entry in history}) == 16
+    manifest = json.loads((workdir / "manifest.json").read_text())
+    manifest = {entry["point"]: entry for entry in manifest["files"]}
     for point in front["points"]:
         assert (workdir / point["files"]["fp32"]).stat().st_size == point["bytes"]["fp32"]
         assert point["name"] in output
         assert abs(point["deployed"]["fp32"]["loss"] - point["validation"]["loss"]) < 1e-4
         latency = point["latency"]["host"]["fp32"]
         assert 0 < latency["min"] <= latency["median"]
+        entry = manifest[point["name"]]
+        assert 0 < entry["arena"] == point["deployed"]["fp32"]["arena"]
+        assert entry["peak_memory"] == latency["peak_memory"]
+        for measured in (entry["arena"], entry["peak_memory"]):
+            assert measured is None or f"{measured:,}" in output
         assert 0 < point["validation"]["loss_se"]
         assert 0 <= point["test"]["accuracy"] <= 1
     for path in ("front.json", "models", "report.html"):

@@ -73,6 +73,8 @@ def test_manifest_tells_the_truth(exported, images):
         data = (directory / entry.path).read_bytes()
         assert entry.sha256 == hashlib.sha256(data).hexdigest()
         assert entry.bytes == len(data)
+        assert entry.arena == tflite.arena_bytes(data) >= tflite.activation_bytes(data)
+        assert entry.peak_memory is None
         assert sum(entry.operators.values()) == len(tflite.operators(data))
         assert 0 < entry.difference["max_abs"] <= entry.difference["allowed"]
         assert entry.difference["images"] == len(images)

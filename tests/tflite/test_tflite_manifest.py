@@ -18,6 +18,7 @@ def entry(**changes):
         "path": "models/p00.fp32.tflite",
         "sha256": sha256(DATA),
         "bytes": len(DATA),
+        "arena": 8192,
         "source": "a" * 64,
         "operators": {"CONV_2D": 2},
         "difference": {"max_abs": 1e-7},
@@ -119,8 +120,23 @@ def test_foreign_file(written, text):
 
 def test_newer_schema(written):
     rewrite(written, lambda value: value.update(schema=99))
-    with pytest.raises(ValueError, match="of schema 1 in .*schema=99"):
+    with pytest.raises(ValueError, match="of schema 2 in .*schema=99"):
         tflite.Manifest.load(written)
+
+
+def test_peaks_of_a_profile_are_entered_by_name(written):
+    def latency(peak, xnnpack=True):
+        return tflite.Latency(1.0, 1.0, 1.0, peak, 5, 1, (1.0,), 1, xnnpack, 0.0)
+
+    manifest = tflite.Manifest((entry(), entry(format="fp16"), entry(point="p01")), written)
+    profiled = manifest.with_peaks({"p00.fp32": latency(4096), "p07.fp32": latency(1)})
+    assert [e.peak_memory for e in profiled] == [4096, None, None]
+    # Later profiles of other files, or without the delegate, change nothing.
+    later = profiled.with_peaks({"p01.fp32": latency(7), "p00.fp32": latency(9, xnnpack=False)})
+    assert [e.peak_memory for e in later] == [4096, None, 7]
+    assert later.directory == written
+    later.save(written / "manifest.json")
+    assert tflite.Manifest.load(written) == later
 
 
 @pytest.mark.parametrize(
@@ -130,6 +146,8 @@ def test_newer_schema(written):
         (lambda e: e.update(surprise=1), "Expected the fields"),
         (lambda e: e.update(bytes="many"), "Expected int in entry 0 .*bytes='many'"),
         (lambda e: e.update(bytes=True), "Expected int in entry 0 .*bytes=True"),
+        (lambda e: e.update(arena=None), "Expected int in entry 0 .*arena=None"),
+        (lambda e: e.update(peak_memory="2 MB"), r"Expected int \| None .*peak_memory='2 MB'"),
         (lambda e: e.update(sha256="feed"), "Expected a sha256 in entry 0 .*sha256='feed'"),
         (lambda e: e.update(inputs=[{"name": "x"}]), "Expected tensors .* as inputs of entry 0"),
         (lambda e: e.update(path="../../etc/passwd"), "path inside the manifest's directory"),
