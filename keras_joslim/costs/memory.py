@@ -262,13 +262,13 @@ def _probes(model, layouts):
 
 def _exported(model, rows, file_format):
     """A `FileGraph` of the sub-network at each of the width vectors."""
-    from keras_joslim.make_slimmable import extract
+    from keras_joslim.graph import extract_network
     from keras_joslim.tflite.convert import to_tflite
     from keras_joslim.tflite.liveness import read_graph
 
     graphs = []
     for seed, widths in enumerate(tqdm(rows, "exporting sub-networks", leave=False)):
-        network = extract(model, widths)
+        network = extract_network(model.network, widths, model.name)
         rng = np.random.default_rng(seed)
         for weight in network.weights:
             # As after training: nothing is zero and no two vectors are equal.

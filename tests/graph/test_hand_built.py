@@ -9,31 +9,8 @@ import pytest
 import keras_joslim as kj
 from keras_joslim.graph import functional_graph, layers_in_order
 from keras_joslim.graph.walk import unique_names
-from tests.graph import (
-    family_kernels,
-    family_merging,
-    family_nested,
-    family_norms,
-    family_operations,
-    family_passing,
-    family_reshaping,
-    family_splitting,
-    networks,
-)
+from tests.graph.families import ALL, FAMILIES
 from tests.graph.networks import NETWORKS, arrays, examples, randomised, some_widths
-
-FAMILIES = (
-    networks,
-    family_kernels,
-    family_merging,
-    family_nested,
-    family_norms,
-    family_operations,
-    family_passing,
-    family_reshaping,
-    family_splitting,
-)
-ALL = {name: build for family in FAMILIES for name, build in family.NETWORKS.items()}
 
 
 @pytest.fixture(params=ALL)

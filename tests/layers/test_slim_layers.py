@@ -5,10 +5,10 @@ import pytest
 
 from keras_joslim import layers
 from tests.layer_test import Channels, LayerCase, run_slim_layer_test
-from tests.layers.test_conv_families import CASES as FAMILIES
-from tests.layers.test_grouped_conv import CASES as GROUPED
-from tests.layers.test_norm_layers import CASES as NORMS
-from tests.layers.test_parameter_layers import CASES as PARAMETERS
+from tests.layers.conv_cases import CASES as FAMILIES
+from tests.layers.grouped_conv_cases import CASES as GROUPED
+from tests.layers.norm_cases import CASES as NORMS
+from tests.layers.parameter_cases import CASES as PARAMETERS
 
 A, B, C = Channels.group(0, 6), Channels.group(1, 4), Channels.group(2, 5)
 THREE = Channels.fixed(3)
