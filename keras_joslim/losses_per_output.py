@@ -49,10 +49,7 @@ class LossesPerOutput:
         outputs, labels = self._outputs(y_pred), self._labels(y)
         total = 0.0
         for entry in self._compiled._flat_losses:
-            y_true = ops.convert_to_tensor(_at(entry.path, labels))
-            values = entry.loss.call(y_true, ops.convert_to_tensor(_at(entry.path, outputs)))
-            values = np.asarray(ops.convert_to_numpy(values), np.float64)
-            values = values.reshape(len(values), -1).mean(axis=1)
+            values = _each(entry.loss, _at(entry.path, labels), _at(entry.path, outputs))
             total = total + values * (1.0 if entry.loss_weights is None else entry.loss_weights)
         return total
 
@@ -87,6 +84,26 @@ class LossesPerOutput:
             used = {entry.path[-1] for entry in self._compiled._flat_losses}
             flat = [next(values) if i in used else None for i in range(len(wanted))]
         return tree.pack_sequence_as(structure, flat)
+
+
+def _each(loss, y_true, y_pred):
+    """A loss of each example, numpy `(batch,)`; where it is a mean over positions, their mean."""
+    masks = [getattr(y_pred, "_keras_mask", None)]
+    y_true, y_pred = (ops.convert_to_tensor(v, dtype=loss.dtype) for v in (y_true, y_pred))
+    values = loss.call(y_true, y_pred)
+    masks.append(getattr(values, "_keras_mask", None))
+    if len(values.shape) == 0:
+        # Some losses, such as Dice, have one value for all the examples that they are given.
+        values = ops.stack(
+            [loss.call(y_true[i : i + 1], y_pred[i : i + 1]) for i in range(len(y_pred))]
+        )
+    values = np.asarray(ops.convert_to_numpy(values), np.float64).reshape(len(y_pred), -1)
+    valid = np.ones(values.shape)
+    for mask in masks:
+        # Positions that are masked, or of an ignored class, are no part of a mean.
+        if mask is not None and np.size(mask) == values.size:
+            valid *= np.reshape(ops.convert_to_numpy(mask), values.shape)
+    return (values * valid).sum(axis=1) / max(valid.sum() / len(values), 1e-12)
 
 
 def _by_output(distillation, names):
