@@ -135,7 +135,7 @@ def searched(request):
     slim.compile(keras.optimizers.Adam(built.rate), **built.compile)
     joslim = kj.Joslim((built.x, built.y), tau=4, prior_points=4)
     slim.fit(built.x, built.y, batch_size=12, epochs=8, callbacks=[joslim], verbose=0)
-    widths = joslim.visited()[:8]
+    widths = joslim.visited()[:5]
     validation = (built.x, built.y)
     front = kj.ParetoFront.build(slim, widths, validation, [built.x[:24]], progress=False)
     return built, slim, front.measure_test(slim, validation)

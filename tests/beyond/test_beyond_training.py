@@ -40,7 +40,13 @@ class Trained:
             yield kj.extract(self.slim, widths), widths
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+def parameters():
+    """The architectures; the largest trains in slow tests only."""
+    marks = {"backbone_u_net": (pytest.mark.slow,)}
+    return [pytest.param(name, marks=marks.get(name, ())) for name in ARCHITECTURES]
+
+
+@pytest.fixture(scope="module", params=parameters())
 def trained(request):
     return Trained(request.param)
 
@@ -121,6 +127,26 @@ OPERATORS = {
     "vision_transformer": ("BATCH_MATMUL", "SOFTMAX"),
     "text_transformer": ("BATCH_MATMUL", "GATHER"),
 }
+
+
+@pytest.mark.parametrize(
+    ("layer", "operation"),
+    [
+        (keras.layers.UpSampling2D(interpolation="bicubic"), "ResizeBicubic"),
+        (keras.layers.Conv2DTranspose(6, 3, dilation_rate=2), "Conv2DBackpropInput"),
+    ],
+)
+def test_what_the_runtime_cannot_do_is_named(layer, operation):
+    """The network is narrowed all the same; only its export is refused."""
+    inputs = keras.Input((8, 8, 1))
+    x = layer(keras.layers.Conv2D(8, 3, name="a")(inputs))
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 1, name="head")(x))
+    slim = kj.make_slimmable(model)
+    sub = kj.extract(slim, slim.width_space.smallest)
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(sub(x), slim(x, slim.width_space.smallest), atol=1e-6)
+    with pytest.raises(ValueError, match=f"no kernels for these operations .*: {operation}"):
+        tflite.to_tflite(sub)
 
 
 @pytest.mark.slow
