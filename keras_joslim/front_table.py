@@ -21,22 +21,23 @@ def front_table(front, file_format=None):
     known = [name for point in front.points for name in point.bytes]
     file_format = file_format or next(iter(known), "fp32")
     costs = list(dict.fromkeys(name for point in front.points for name in point.costs))
+    metrics = _metrics(front)
     head = [
         "point",
         *(_TITLES.get(name, name) for name in costs),
         f"{file_format} bytes",
         "val. loss",
         "+-",
-        "test acc. %",
+        *(_test_title(name) for name in metrics),
         "ms min",
         "ms median",
         "arena bytes",
         "peak bytes",
     ]
-    rows = [_row(point, point.name, costs, file_format) for point in front.points]
+    rows = [_row(point, point.name, costs, metrics, file_format) for point in front.points]
     on_front = {point.widths for point in front.points}
     rows += [
-        _row(end, f"({end.name})", costs, file_format)
+        _row(end, f"({end.name})", costs, metrics, file_format)
         for end in front.ends
         if end.widths not in on_front
     ]
@@ -53,11 +54,34 @@ def front_table(front, file_format=None):
     return "\n".join([text[0], "-" * len(text[0]), *text[1:], *sorted(notes)])
 
 
+def _metrics(front):
+    """Names of what is measured beside the loss; the accuracy where nothing is yet."""
+    measured = (name for point in front.points for name in (*point.validation, *point.test))
+    names = [name for name in dict.fromkeys(measured) if name not in ("loss", "loss_se")]
+    return names or ["accuracy"]
+
+
+def _is_share(metric):
+    return metric.endswith("accuracy")
+
+
+def _test_title(metric):
+    if not _is_share(metric):
+        return f"test {metric}"
+    return f"test {metric.removesuffix('accuracy')}acc. %".replace("_acc", " acc")
+
+
+def _measured(metric, value):
+    if value is None:
+        return "-"
+    return _number(100 * value, ".2f") if _is_share(metric) else _number(value, ".4f")
+
+
 def _latency(point, file_format):
     return point.latency.get("host", {}).get(file_format, {})
 
 
-def _row(point, name, costs, file_format):
+def _row(point, name, costs, metrics, file_format):
     latency = _latency(point, file_format)
     return [
         name,
@@ -65,7 +89,7 @@ def _row(point, name, costs, file_format):
         _number(point.bytes.get(file_format), ",d"),
         _number(point.validation["loss"], ".4f"),
         _number(point.validation["loss_se"], ".4f"),
-        _number(100 * point.test["accuracy"] if "accuracy" in point.test else None, ".2f"),
+        *(_measured(metric, point.test.get(metric)) for metric in metrics),
         _number(latency.get("min"), ".4f"),
         _number(latency.get("median"), ".4f"),
         _number(point.deployed.get(file_format, {}).get("arena"), ",d"),

@@ -1,5 +1,6 @@
 """The front: non-dominated, measured as an extracted model is, saved and drawn as it is."""
 
+import dataclasses
 import json
 
 import keras
@@ -167,3 +168,14 @@ def test_bootstrap_error_of_equal_values_is_zero_and_falls_with_more():
     assert bootstrap_error(np.ones(50)) == 0
     values = np.random.default_rng(0).normal(size=4000)
     assert bootstrap_error(values[:100]) > 3 * bootstrap_error(values)
+
+
+def test_the_table_has_a_column_for_every_metric_of_every_output(front):
+    measured = {"loss": 1.0, "loss_se": 0.1, "kind_accuracy": 0.25, "box_mae": 0.125}
+    points = [dataclasses.replace(p, validation=measured, test=measured) for p in front.points]
+    table = str(kj.ParetoFront(points))
+    head, _, first = table.splitlines()[:3]
+    assert "test kind acc. %" in head
+    assert "test box_mae" in head
+    assert "25.00" in first
+    assert "0.1250" in first
