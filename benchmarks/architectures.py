@@ -12,6 +12,7 @@ run measures what is missing. The table in --output stands between two comments.
 """
 
 import argparse
+import functools
 import inspect
 import json
 import os
@@ -48,7 +49,13 @@ def measured(name):
     """The row of one model, as a dict."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
-    model = getattr(keras.applications, name)(weights=None, classifier_activation=None)
+    build = functools.partial(
+        getattr(keras.applications, name), weights=None, classifier_activation=None
+    )
+    model = build()
+    if None in model.input_shape[1:]:
+        # MobileNetV3 takes images of any size if it is not told one.
+        model = build(input_shape=(224, 224, 3))
     image = rng.uniform(0, 255, (1, *model.input_shape[1:])).astype("float32")
     for weight in model.weights:
         # Stock initial values hide layers: a LayerScale of 1e-6, offsets of 0.

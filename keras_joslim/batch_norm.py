@@ -12,10 +12,11 @@ def as_batches(batches):
     Raises:
         ValueError: `batches` is an array.
     """
-    if hasattr(batches, "shape"):
+    if isinstance(batches, dict) or hasattr(batches, "shape"):
+        what = "a dict" if isinstance(batches, dict) else f"one array of shape {batches.shape}"
         raise ValueError(
-            "Expected a list of batches of images, such as [images[:256], images[256:512]]. "
-            f"Received: one array of shape {tuple(batches.shape)}"
+            "Expected a list of batches of images, such as [images[:256], images[256:512]], "
+            f"without labels. Received: {what}"
         )
     return list(batches)
 
@@ -44,6 +45,12 @@ def calibrate_batch_norm(model, batches):
     >>> sub = extract(slim, widths)
     >>> calibrate_batch_norm(sub, [images[:256], images[256:512]])
     """
+    if hasattr(model, "width_space"):
+        raise ValueError(
+            "BatchNormalization is calibrated on an extracted sub-network: "
+            "`calibrate_batch_norm(extract(slim, widths), batches)`. "
+            f"Received: the slimmable model {model.name!r}"
+        )
     norms = [
         layer
         for layer in layers_in_order(model)
@@ -73,6 +80,7 @@ def calibrate_batch_norm(model, batches):
             norm.trainable = True
         for batch in as_batches(batches):
             flat = [keras.ops.convert_to_tensor(x) for x in keras.tree.flatten(batch)]
+            _check_batch(flat, graph.inputs)
             count = int(flat[0].shape[0])
             if not count:
                 continue
@@ -89,6 +97,20 @@ def calibrate_batch_norm(model, batches):
                 "calibration: look for NaN in the images or the weights."
             )
     return model
+
+
+def _check_batch(flat, tensors):
+    """Refuses batches with labels, or of another shape."""
+    fits = len(flat) == len(tensors) and all(
+        len(v.shape) == len(t.shape) for v, t in zip(flat, tensors, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            "Expected batches of images without labels, as the model takes them: arrays of shape "
+            f"{[tuple(t.shape) for t in tensors]}. Received: a batch of arrays of shape "
+            f"{[tuple(v.shape) for v in flat]}. Of a tf.data.Dataset of (images, labels) take "
+            "`dataset.map(lambda images, labels: images)`."
+        )
 
 
 def _cast(values, tensors):

@@ -4,7 +4,13 @@ import json
 
 import keras
 
-from keras_joslim.graph import extract_network, find_groups, functional_graph, slimmable_network
+from keras_joslim.graph import (
+    extract_network,
+    find_groups,
+    functional_graph,
+    layers_in_order,
+    slimmable_network,
+)
 from keras_joslim.slimmable_model import SlimmableModel
 
 
@@ -45,7 +51,8 @@ def make_slimmable(model, min_width=0.25, divisor=1, choices=None, skip=()):
     config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
     names = list(functional_graph(model).output_names)
-    original = {"config": json.dumps(config), "output_names": names}
+    layers = [groups.names[id(layer)] for layer in layers_in_order(model)]
+    original = {"config": json.dumps(config), "output_names": names, "layers": layers}
     return SlimmableModel(network, groups.space, original, name=f"slimmable_{model.name}")
 
 

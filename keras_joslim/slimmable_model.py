@@ -10,7 +10,7 @@ from keras import ops
 from keras_joslim import sandwich
 from keras_joslim.graph import layer_calls as calls
 from keras_joslim.graph.convert import copy_weights
-from keras_joslim.graph.walk import layers_in_order, unique_names
+from keras_joslim.graph.walk import layers_in_order
 from keras_joslim.history_losses import HistoryLosses
 from keras_joslim.losses_per_output import LossesPerOutput
 from keras_joslim.schedules.schedule import NonFiniteLossError, Schedule
@@ -32,7 +32,8 @@ class SlimmableModel(keras.Model):
         network: the functional model called with `[inputs, widths]`.
         width_space: its `WidthSpace`.
         original: the model it was made from: dict of `config`, its Keras config as
-            JSON text, and `output_names`.
+            JSON text, `output_names`, and `layers`: the names in the network of its
+            layers, in the order of a walk over the original.
 
     Call arguments:
         inputs: what the original model takes.
@@ -127,6 +128,10 @@ class SlimmableModel(keras.Model):
     def layer_calls(self):
         """The `LayerCall`s of the network, which the costs are made of."""
         return calls.layer_calls(self.network)
+
+    def get_layer(self, name=None, index=None):
+        """A slimmable layer by its name, or by its index in `summary()`; see `keras.Model`."""
+        return self.network.get_layer(name, index)
 
     def summary(self, *args, **kwargs):
         """Prints the network layer by layer, as Keras does."""
@@ -379,9 +384,8 @@ class SlimmableModel(keras.Model):
 
     def _paired_with(self, stock):
         """Every layer of the original with the network's layer that holds its weights."""
-        names = unique_names(stock)
-        for layer in layers_in_order(stock):
-            yield layer, self.network.get_layer(names[id(layer)])
+        for layer, name in zip(layers_in_order(stock), self.original["layers"], strict=True):
+            yield layer, self.network.get_layer(name)
 
     def _original_model(self):
         return keras.saving.deserialize_keras_object(json.loads(self.original["config"]))

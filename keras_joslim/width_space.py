@@ -312,7 +312,7 @@ class WidthSpace:
         if report["frozen"]:
             print_fn("  at full width:")
             for line in report["frozen"]:
-                print_fn(f"      {line['layer']}: {line['reason']}")
+                print_fn(f"      {line['layer']}: {_shortened(line['reason'])}")
 
     def _sorted_ordering(self):
         """The ordering pairs, sorted so that one pass over them satisfies all."""
@@ -342,6 +342,15 @@ class WidthSpace:
 def _rounded(count):
     """A count in three digits; a large network's is more than a float holds."""
     return f"{count:.3g}" if count < 1e300 else f"1e+{math.floor(math.log10(count))}"
+
+
+def _shortened(reason):
+    """A reason with a few of the layers that it keeps; the report has them all."""
+    start, keeps, names = reason.partition(" (keeps ")
+    names = names.removesuffix(" at full width)").split(", ")
+    if len(names) <= 4:
+        return reason
+    return f"{start}{keeps}{', '.join(names[:4])} and {len(names) - 4} more at full width)"
 
 
 def _abridged(legal):

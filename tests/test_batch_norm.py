@@ -184,3 +184,27 @@ def test_momentum_is_restored_when_a_batch_fails():
         kj.calibrate_batch_norm(model, [BATCHES[0], np.zeros((2, 6, 6, 5), np.float32)])
     assert [model.get_layer(n).momentum for n in ("first", "second")] == [0.9, 0.9]
     assert all(layer.trainable for layer in model.layers)
+
+
+def _normed():
+    inputs = keras.Input((6, 2))
+    x = keras.layers.BatchNormalization()(keras.layers.Dense(4)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(2)(x))
+
+
+@pytest.mark.parametrize(
+    ("batches", "received"),
+    [
+        ([(np.zeros((3, 6, 2)), np.zeros(3))], r"\[\(3, 6, 2\), \(3,\)\]. Of a tf.data"),
+        ((np.zeros((3, 6, 2)), np.zeros(3)), r"arrays of shape \[\(3,\)\]"),
+        ({"image": np.zeros((3, 6, 2))}, "without labels. Received: a dict"),
+    ],
+)
+def test_batches_with_labels_or_of_another_shape_are_refused(batches, received):
+    with pytest.raises(ValueError, match=received):
+        kj.calibrate_batch_norm(_normed(), batches)
+
+
+def test_a_slimmable_model_is_extracted_first():
+    with pytest.raises(ValueError, match=r"extract\(slim, widths\).*Received: the slimmable model"):
+        kj.calibrate_batch_norm(kj.make_slimmable(_normed()), [np.zeros((3, 6, 2))])

@@ -259,3 +259,36 @@ def test_losses_at_leave_dropout_off_and_are_traced_once(monkeypatch):
         widths = slim.width_space.sample(np.random.default_rng(0), count)
         np.testing.assert_allclose(slim.losses_at(widths, x, y)[:3], first, rtol=1e-6)
     assert len(traces) == 1
+
+
+@keras.saving.register_keras_serializable("tests")
+class Nameless(keras.layers.Layer):
+    """A user's layer whose config forgets its name."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+    def get_config(self):
+        return {}
+
+
+def test_weights_files_of_a_model_whose_layers_lose_their_names(tmp_path):
+    inputs = keras.Input((4,))
+    x = Nameless(name="mine")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Dense(6)(x)))
+    slim = kj.make_slimmable(model)
+    model.get_layer("mine").scale.assign(3.0)
+    model.save_weights(tmp_path / "model.weights.h5")
+    slim.load_weights(tmp_path / "model.weights.h5")
+    values = np.ones((2, 4), "float32")
+    np.testing.assert_array_equal(slim(values), model(values))
+    slim.save_weights(tmp_path / "slim.weights.h5")
+
+
+def test_layers_are_those_of_the_network():
+    slim = kj.make_slimmable(_small(), 0.25)
+    assert isinstance(slim.get_layer("hidden"), kj.layers.SlimDense)
+    assert slim.get_layer(index=0) is slim.network.layers[0]

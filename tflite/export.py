@@ -13,10 +13,11 @@ from keras_joslim.tflite.arena import arena_bytes
 from keras_joslim.tflite.convert import saved_model
 from keras_joslim.tflite.formats import find_format, find_formats
 from keras_joslim.tflite.interpreter import Interpreter
+from keras_joslim.tflite.liveness import SeveralGraphsError
 from keras_joslim.tflite.manifest import FILE_NAME, ExportedFile, Manifest, sha256
 from keras_joslim.tflite.operators import operators
 from keras_joslim.tflite.source import Source
-from keras_joslim.tflite.verify import compare, keras_outputs
+from keras_joslim.tflite.verify import compare, keras_outputs, named_images
 
 # A point's name becomes part of a file name, here and on phones.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -112,6 +113,7 @@ def _exported(point, source, formats, directory, images, tolerances, input_shape
     if not formats:
         return
     with saved_model(source.model(), input_shape) as saved:
+        images = named_images(saved.model, images)
         expected = keras_outputs(saved.model, images)
         for name in formats:
             relative = f"models/{point}.{name}.tflite"
@@ -124,7 +126,7 @@ def _exported(point, source, formats, directory, images, tolerances, input_shape
                 path=relative,
                 sha256=sha256(data),
                 bytes=len(data),
-                arena=arena_bytes(data),
+                arena=_arena(data),
                 source=source.sha256,
                 operators=dict(sorted(collections.Counter(operators(data)).items())),
                 difference=difference.to_dict(),
@@ -164,6 +166,14 @@ def _versions():
         "keras": keras.__version__,
         "ai_edge_litert": importlib.metadata.version("ai-edge-litert"),
     }
+
+
+def _arena(data):
+    """Bytes of the arena; `None` for a file with loops or branches."""
+    try:
+        return arena_bytes(data)
+    except SeveralGraphsError:
+        return None
 
 
 def _check_names(models):

@@ -83,6 +83,12 @@ class Interpreter:
         Raises:
             ValueError: images whose names, shape or dtype do not fit the file.
         """
+        if isinstance(images, list | tuple) and len(self._in) > 1:
+            # The file's order is not the model's.
+            raise ValueError(
+                f"Expected images as a dict with the keys {list(self._in)}. Received: a "
+                f"{type(images).__name__} of {len(images)}"
+            )
         batches = by_name(images, list(self._in), "images")
         count = self._check(batches)
         outputs = {name: [] for name in self._out}

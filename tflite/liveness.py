@@ -13,6 +13,10 @@ import numpy as np
 from keras_joslim.tflite.operators import operators
 
 
+class SeveralGraphsError(ValueError):
+    """A TFLite file with loops or branches, whose memory is not known beforehand."""
+
+
 @dataclasses.dataclass(frozen=True)
 class FileTensor:
     """One tensor of a TFLite file.
@@ -168,9 +172,10 @@ def read_graph(data, name="this TFLite file"):
     names = operators(data, name)
     model = schema.Model.GetRootAs(data)
     if model.SubgraphsLength() != 1:
-        raise ValueError(
+        raise SeveralGraphsError(
             f"Expected one graph of operators in {name}. Received: {model.SubgraphsLength()} "
-            "graphs. Which of them are live together depends on the input (control flow)."
+            "graphs, as a loop or a branch has them (an LSTM or GRU, unless `unroll=True`). Which "
+            "of their tensors are live together depends on the input."
         )
     try:
         graph = model.Subgraphs(0)

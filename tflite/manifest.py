@@ -30,7 +30,8 @@ class ExportedFile:
         path: relative to the manifest's directory, with forward slashes.
         sha256: of the file, 64 hexadecimal digits.
         bytes: its size.
-        arena: bytes that the built-in interpreter allocates for its tensors, see `arena_bytes`.
+        arena: bytes that the built-in interpreter allocates for its tensors, see `arena_bytes`;
+            None for a file with loops or branches.
         source: sha256 of the Keras model (its file, or its config and weights).
         operators: dict operator -> how many.
         difference: from Keras, as `Difference.to_dict()`.
@@ -47,7 +48,7 @@ class ExportedFile:
     path: str
     sha256: str
     bytes: int
-    arena: int
+    arena: int | None
     source: str
     operators: dict
     difference: dict

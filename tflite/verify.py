@@ -78,7 +78,13 @@ def verify(data, model, images, tolerance=None, name="this TFLite file"):
     >>> verify(to_tflite(model), model, images).max_abs
     2.4e-07
     """
+    images = named_images(model, images)
     return compare(data, images, keras_outputs(model, images), tolerance, name)
+
+
+def named_images(model, images):
+    """A dict input name -> array; a list is taken in the order of the model's inputs."""
+    return by_name(images, input_names(model), "images")
 
 
 def keras_outputs(model, images):
@@ -97,7 +103,7 @@ def keras_outputs(model, images):
     import keras
 
     names = input_names(model)
-    batches = by_name(images, names, "images")
+    batches = named_images(model, images)
     count = min(len(batch) if batch.ndim else 0 for batch in batches.values())
     if count == 0:
         raise ValueError("Expected at least one image to compare TFLite with Keras. Received: none")

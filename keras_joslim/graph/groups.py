@@ -57,6 +57,8 @@ def find_groups(model, min_width, divisor=1, choices=None, skip=()):
     partition = Partition(names)
     skipped = _Patterns(skip)
     calls = {}
+    # Layers with weights that nothing slices, and the layouts around them.
+    whole = []
 
     def visit(node, inputs, args, kwargs):
         operation = node.operation
@@ -67,6 +69,8 @@ def find_groups(model, min_width, divisor=1, choices=None, skip=()):
                 if layout is not None:
                     partition.freeze(layout, operation, "is skipped on request")
         if handler_of(operation).slim is None:
+            if isinstance(operation, keras.Layer) and operation.weights:
+                whole.append((operation, [x for x in (*inputs, *outputs) if x is not None]))
             return outputs
         # What has no channels yet (the tokens that an embedding reads) counts as one.
         source, target = (
@@ -93,6 +97,13 @@ def find_groups(model, min_width, divisor=1, choices=None, skip=()):
                 partition.freeze(layout, operation, "runs at full width in another of its calls")
     skipped.refuse_unmatched(model)
     partition.close()
+    for operation, layouts in whole:
+        if not all(partition.resolve(layout).is_fixed for layout in layouts):
+            raise ValueError(
+                f"Layer {operation.name!r} ({type(operation).__name__}) has weights, and a handler "
+                "that lets its channels be narrowed, but nothing that slices the weights. Give "
+                "`register_handler` a slimmable form, `slim=`, or the handler 'frozen'."
+            )
     space, index = _width_space(partition, min_width, divisor, choices)
     if not len(space.searchable):
         reasons = "".join(f"\n  {layer}: {reason}" for layer, reason in space.frozen)

@@ -60,7 +60,7 @@ class Partition:
                 width; a divisor holds for all of them together.
             start: the first of the owner's channels that are these, if they are not all.
         """
-        layout = self._nameless(size, parts)
+        layout = self._nameless(int(size), parts)
         label = "" if parts == 1 else f" / {parts}"
         if start is not None:
             label = f"[{start}:{start + size}]"
@@ -158,8 +158,8 @@ class Partition:
             self._bound[group] = ChannelLayout.fixed(self._size[group])
         if groups:
             kept = list(dict.fromkeys(kept))
-            named = ", ".join(kept[:4]) + (", ..." if len(kept) > 4 else "")
-            self.note(layer, f"{reason} (keeps {named} at full width)" if kept else reason)
+            kept = f" (keeps {', '.join(kept)} at full width)" if kept else ""
+            self.note(layer, reason + kept)
 
     def note(self, layer, reason):
         """Adds a line to the report of what stays at full width."""
@@ -344,7 +344,9 @@ class Partition:
         return f", those of {' and '.join(names)}" if names else ""
 
     def _meets_fixed(self, sources, first_is_fixed):
-        fixed, other = (f" of {self.name(source)!r}" for source in sources) if sources else ("", "")
+        if not sources:
+            return "some of its channels meet channels that stay at full width"
+        fixed, other = (f" of {self.name(source)!r}" for source in sources)
         fixed, other = (fixed, other) if first_is_fixed else (other, fixed)
         return f"combines channels{other} with channels{fixed} that stay at full width"
 

@@ -173,5 +173,6 @@ def refuse_channels_first(layer):
         raise ValueError(
             f"Slimmable layers need channels last. Received: layer {layer.name!r} with "
             f"data_format={layer.data_format!r}. Build the model with "
-            "`keras.config.set_image_data_format('channels_last')`."
+            "`keras.config.set_image_data_format('channels_last')`, and its layers without "
+            "`data_format='channels_first'`."
         )

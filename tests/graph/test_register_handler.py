@@ -150,6 +150,51 @@ class SlimOther(kj.layers.SlimLayer, Twice):
     stock_class = Both
 
 
+class Silent(kj.layers.SlimLayer, Twice):
+    stock_class = Twice
+
+
+class Backwards(Twice, kj.layers.SlimLayer):
+    stock_class = Twice
+
+    def call(self, inputs, widths):
+        return inputs * 2.0
+
+
+class Weighted(layers.Layer):
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=input_shape[-1:])
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+
+def test_weights_that_nothing_slices_are_refused():
+    kj.register_handler(Weighted)
+    with pytest.raises(ValueError, match=r"'w' \(Weighted\) has weights, and a handler .*`slim=`"):
+        kj.make_slimmable(network(Weighted(name="w")))
+    # Where its channels are fixed anyway, nothing needs to.
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(4, 1, name="a")(Weighted(name="w")(inputs))
+    check(randomised(model_of(inputs, x)), [{"a"}])
+
+
+def test_the_summary_names_a_few_of_the_layers_that_are_kept_and_the_report_all():
+    inputs = keras.Input((6, 6, 3))
+    parts = [layers.Conv2D(2, 1, name=f"c{i}")(inputs) for i in range(6)]
+    x = keras.ops.sort(layers.Concatenate()(parts), axis=-1)
+    model = model_of(inputs, layers.Conv2D(4, 1)(x))
+    space = kj.make_slimmable(model).width_space
+    lines = []
+    space.summary(lines.append)
+    (line,) = [line for line in lines if "no handler for Sort" in line]
+    assert line.endswith("(keeps c0, c1, c2, c3 and 2 more at full width)")
+    reasons = [entry["reason"] for entry in space.report()["frozen"]]
+    assert any(
+        reason.endswith("(keeps c0, c1, c2, c3, c4, c5 at full width)") for reason in reasons
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -158,6 +203,11 @@ class SlimOther(kj.layers.SlimLayer, Twice):
         ((Twice, "same"), r"one of \['unchanged', 'elementwise', 'frozen'\].*handler='same'"),
         ((Twice, 3), "handler=3"),
         ((Twice, "unchanged", Twice), "derives from `keras_joslim.layers.SlimLayer`.*Twice"),
+        ((Twice, "unchanged", Silent), r"Silent must define `call\(self, inputs, widths\)`"),
+        (
+            (Twice, "unchanged", Backwards),
+            r"derive from `SlimLayer` first .*\['Twice', 'SlimLayer'\]",
+        ),
         ((Twice, "unchanged", SlimOther), r"SlimOther.stock_class must be the layer class.*Both"),
     ],
 )

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -283,3 +284,27 @@ def test_foreign_keras_file(export_one, tmp_path):
     path.write_bytes(b"not a zip archive")
     with pytest.raises(ValueError, match=r"cannot load the model of point 'p00' from .*p00.keras"):
         export_one(models={"p00": path})
+
+
+def test_inputs_in_a_list_are_those_of_the_model_in_its_order(tmp_path):
+    """Files sort their inputs by name, models do not."""
+    zed, alpha = keras.Input((4,), name="zed"), keras.Input((4,), name="alpha")
+    model = keras.Model([zed, alpha], keras.layers.Dense(2)(zed - 3.0 * alpha))
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(3, 4)).astype("float32") for _ in range(2)]
+    manifest = tflite.export({"p00": model}, tmp_path, formats="fp32", images=images)
+    assert manifest.files[0].difference["max_abs"] < 1e-5
+    data = (tmp_path / manifest.files[0].path).read_bytes()
+    with pytest.raises(ValueError, match="a dict with the keys .*Received: a list of 2"):
+        tflite.run(data, images)
+
+
+def test_a_file_with_a_loop_is_exported_and_its_arena_left_open(tmp_path):
+    inputs = keras.Input((5, 3))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LSTM(4)(inputs)))
+    images = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+    manifest = tflite.export({"p00": model}, tmp_path, formats="fp32", images=images)
+    assert manifest.files[0].arena is None
+    data = (tmp_path / manifest.files[0].path).read_bytes()
+    with pytest.raises(ValueError, match="an LSTM or GRU, unless `unroll=True`"):
+        tflite.arena_bytes(data)

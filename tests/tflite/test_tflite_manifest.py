@@ -146,7 +146,7 @@ def test_peaks_of_a_profile_are_entered_by_name(written):
         (lambda e: e.update(surprise=1), "Expected the fields"),
         (lambda e: e.update(bytes="many"), "Expected int in entry 0 .*bytes='many'"),
         (lambda e: e.update(bytes=True), "Expected int in entry 0 .*bytes=True"),
-        (lambda e: e.update(arena=None), "Expected int in entry 0 .*arena=None"),
+        (lambda e: e.update(arena="8 kB"), r"Expected int \| None in entry 0 .*arena='8 kB'"),
         (lambda e: e.update(peak_memory="2 MB"), r"Expected int \| None .*peak_memory='2 MB'"),
         (lambda e: e.update(sha256="feed"), "Expected a sha256 in entry 0 .*sha256='feed'"),
         (lambda e: e.update(inputs=[{"name": "x"}]), "Expected tensors .* as inputs of entry 0"),

@@ -67,4 +67,17 @@ def register_handler(kind, handler="unchanged", slim=None):
             f"{slim.__name__}.stock_class must be the layer class that it stands for. "
             f"Received: stock_class={slim.stock_class!r}, kind={kind!r}"
         )
+    if slim is not None:
+        order = slim.__mro__
+        if kind not in order or order.index(SlimLayer) > order.index(kind):
+            raise ValueError(
+                f"{slim.__name__} must derive from `SlimLayer` first and then from "
+                f"{kind.__name__}: `class {slim.__name__}(SlimLayer, {kind.__name__})`. "
+                f"Received: bases={[base.__name__ for base in slim.__bases__]}"
+            )
+        if slim.call is kind.call:
+            raise ValueError(
+                f"{slim.__name__} must define `call(self, inputs, widths)`, which runs on the "
+                "active part of its weights: `self.active(name, widths)`."
+            )
     handles(kind, slim=slim)(function)

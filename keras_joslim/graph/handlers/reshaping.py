@@ -99,6 +99,14 @@ def axis_of_one(node, inputs, partition):
     return [inputs[0]]
 
 
+@handles("Flip", "Roll")
+def along_another_axis(node, inputs, partition):
+    """The same channels, unless they are the ones that are moved."""
+    if on_last_axis(node.operation.axis, len(node.input_tensors[0].shape)):
+        return freeze(node, inputs, partition, "reorders channels")
+    return [inputs[0]]
+
+
 @handles(layers.RepeatVector)
 def repeat_vector(node, inputs, partition):
     """The same channels at every step."""
