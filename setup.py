@@ -44,7 +44,20 @@ INSTALL_REQUIRES = [
     "tqdm>=4.66",
 ]
 
+# The data set "glyphs", which draws its images. Not plain dependencies: no other part needs them.
+GLYPHS = [
+    # Comes with the fonts (DejaVu, STIX); nothing is plotted with it.
+    "matplotlib>=3.9",
+    # FreeType draws the characters; fonts of fractional size since 10.1.
+    "pillow>=10.1",
+]
+
+# `NSGA2Search`, which Once-for-All networks are searched with: the best-kept implementation there
+# is. Not a plain dependency: it brings autograd, cma, moocore and matplotlib along.
+NSGA2 = ["pymoo>=0.6.1.5"]
+
 EXTRAS_REQUIRE = {
+    "glyphs": GLYPHS,
     # Quantisation-aware training. Not a plain dependency: importing it switches tf.keras to
     # tf_keras for the whole process (TF_USE_LEGACY_KERAS=1), it pulls tf_keras in, and it holds
     # absl-py below 2 for everybody.
@@ -52,7 +65,9 @@ EXTRAS_REQUIRE = {
         "tensorflow-model-optimization>=0.8.1",
         "tf_keras>=2.21,<3",
     ],
+    "nsga2": NSGA2,
     "test": [
+        *NSGA2,
         # The wheel check builds sdist and wheel as a release does, but with the environment's own
         # setuptools, so that it runs off line too.
         "build>=1.2",
@@ -63,6 +78,7 @@ EXTRAS_REQUIRE = {
         "packaging>=24",
         "pytest>=8.3",
         "ruff>=0.9",
+        *GLYPHS,
     ],
 }
 

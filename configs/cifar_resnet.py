@@ -48,18 +48,24 @@ def get_config(recipe="resnet20,cifar10"):
     config.slim.choices = config_dict.placeholder(int)  # Legal widths a group; None: all.
     config.slim.skip = ()
 
+    # What the front is against: "macs", "parameters" or "memory".
+    config.cost = "macs"
     config.method = ml_collections.ConfigDict()
-    config.method.name = "joslim"  # Or "uniform", "random", "fixed".
+    config.method.name = "joslim"  # All of them: keras_joslim/app/methods.py, or the README.
     # 313 steps and M = 2 give a history of about 1,000 on all 50,000 training images; on the
     # 45,000 left to train on (351 steps an epoch) it ends with 898 widths.
     config.method.tau = 313
     config.method.num_sampled = 2
     config.method.prior_points = 20
-    config.method.targets = "uniform"
+    config.method.bound = "optimistic"  # "upper" for comparison with the published code only.
     config.method.lengthscales = "one"  # As in the published code; the paper: "per_group".
+    config.method.recalibration = config_dict.placeholder(int)  # Networks a search; None: all.
+    config.method.hold = 1  # Steps that "uniform" and "random" hold their widths.
     config.method.multipliers = (1.0, 0.75, 0.5, 0.316)  # For "fixed" only.
     # One batch: the published overhead of 40 % in forward passes counts the history so.
     config.method.calibration_size = 128
+
+    config.search = ml_collections.ConfigDict({"evaluations": 500})  # After training.
 
     config.train = ml_collections.ConfigDict()
     config.train.epochs = 400
@@ -76,6 +82,8 @@ def get_config(recipe="resnet20,cifar10"):
     config.checkpoint = ml_collections.ConfigDict({"every_steps": 1000})
     # Silent. 40 batches of 128 are 5,120 training images, enough for statistics per channel.
     config.calibration = ml_collections.ConfigDict({"batches": 40, "batch_size": 128})
+    # The front is looked for among so many networks, those that the history's losses put first.
+    config.front = ml_collections.ConfigDict({"networks": 100})
     config.export = ml_collections.ConfigDict({"formats": ("fp32", "fp16")})
     config.profile = ml_collections.ConfigDict({"processes": 5, "runs": 50, "threads": 1})
     return config

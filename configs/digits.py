@@ -26,17 +26,23 @@ def get_config():
     config.slim.choices = config_dict.placeholder(int)  # Legal widths a group; None: all.
     config.slim.skip = ()
 
+    # What the front is against: "macs", "parameters" or "memory".
+    config.cost = "macs"
     config.method = ml_collections.ConfigDict()
-    config.method.name = "joslim"  # Or "uniform", "random", "fixed".
+    config.method.name = "joslim"  # All of them: keras_joslim/app/methods.py, or the README.
     # The history ends with num_sampled * steps / tau widths, the prior points among them.
     config.method.tau = 40
     config.method.num_sampled = 2
     config.method.prior_points = 20
-    config.method.targets = "uniform"
+    config.method.bound = "optimistic"  # "upper" for comparison with the published code only.
     config.method.lengthscales = "one"
+    config.method.recalibration = config_dict.placeholder(int)  # Networks a search; None: all.
+    config.method.hold = 1  # Steps that "uniform" and "random" hold their widths.
     config.method.multipliers = (1.0, 0.75, 0.5, 0.25)  # For "fixed" only.
     # Validation images that re-evaluate the history: half of them, to save time.
     config.method.calibration_size = 180
+
+    config.search = ml_collections.ConfigDict({"evaluations": 500})  # After training.
 
     config.train = ml_collections.ConfigDict()
     config.train.epochs = 80
@@ -54,6 +60,8 @@ def get_config():
     config.checkpoint = ml_collections.ConfigDict({"every_steps": 160})
     # BatchNorm statistics of each point: 4 batches of 256 are the training images once.
     config.calibration = ml_collections.ConfigDict({"batches": 4, "batch_size": 256})
+    # The front is looked for among so many networks, those that the history's losses put first.
+    config.front = ml_collections.ConfigDict({"networks": 64})
     config.export = ml_collections.ConfigDict({"formats": ("fp32", "fp16")})
     config.profile = ml_collections.ConfigDict({"processes": 5, "runs": 50, "threads": 1})
     return config

@@ -1,6 +1,6 @@
 """keras_joslim: one training run gives a family of mobile networks."""
 
-from keras_joslim import costs, datasets, layers, models, schedules
+from keras_joslim import costs, datasets, layers, models, schedules, search
 from keras_joslim.batch_norm import calibrate_batch_norm
 from keras_joslim.channel_layout import ChannelLayout
 from keras_joslim.checkpoint import Checkpoint
@@ -9,6 +9,7 @@ from keras_joslim.graph.handlers import register_handler
 from keras_joslim.make_slimmable import extract, make_slimmable
 from keras_joslim.schedules import (
     FixedWidths,
+    FrontMonitor,
     Joslim,
     NonFiniteLossError,
     RandomWidths,
@@ -16,6 +17,7 @@ from keras_joslim.schedules import (
     UniformWidths,
 )
 from keras_joslim.slimmable_model import SlimmableModel
+from keras_joslim.width_search import search_widths
 from keras_joslim.width_space import ChannelGroup, WidthSpace
 
 __version__ = "0.1.0"
@@ -25,6 +27,7 @@ __all__ = [
     "ChannelLayout",
     "Checkpoint",
     "FixedWidths",
+    "FrontMonitor",
     "Joslim",
     "NonFiniteLossError",
     "ParetoFront",
@@ -43,4 +46,6 @@ __all__ = [
     "models",
     "register_handler",
     "schedules",
+    "search",
+    "search_widths",
 ]

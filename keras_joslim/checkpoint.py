@@ -27,6 +27,7 @@ class Checkpoint(keras.callbacks.Callback):
         schedule: its schedule; `state()` and `restore()` carry it over.
         every_steps: batches between two checkpoints; `None` saves after each epoch only.
         on_save: called without arguments after each checkpoint.
+        monitor: a `FrontMonitor`, which is carried over as well.
 
     Attributes:
         step: batches trained so far in the whole run, the data position.
@@ -44,7 +45,7 @@ class Checkpoint(keras.callbacks.Callback):
     ...     )
     """
 
-    def __init__(self, directory, model, schedule, every_steps=None, on_save=None):
+    def __init__(self, directory, model, schedule, every_steps=None, on_save=None, monitor=None):
         super().__init__()
         if every_steps is not None and every_steps < 1:
             raise ValueError(f"Expected at least one step. Received: every_steps={every_steps}")
@@ -53,6 +54,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._schedule = schedule
         self._every_steps = every_steps
         self._on_save = on_save
+        self._monitor = monitor
         self._begun = 0
         self.step = 0
         self.epochs = []
@@ -106,6 +108,7 @@ class Checkpoint(keras.callbacks.Callback):
                 "step": self.step,
                 "epochs": self.epochs,
                 "schedule": self._schedule.state(),
+                "monitor": self._monitor and self._monitor.state(),
             }
             (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
         self._saved_step = self.step
@@ -124,6 +127,8 @@ class Checkpoint(keras.callbacks.Callback):
             with open(folder / _VARIABLES, "rb") as file, np.load(file) as arrays:
                 self._assign(arrays, state["step"])
             self._schedule.restore(state["schedule"])
+            if self._monitor is not None:
+                self._monitor.restore(state["monitor"])
         except (OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
             raise ValueError(
                 f"Checkpoint {folder} cannot be read ({error!r}). Remove it to begin anew, or put "

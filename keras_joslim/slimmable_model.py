@@ -13,6 +13,7 @@ from keras_joslim.graph.convert import copy_weights
 from keras_joslim.graph.walk import layers_in_order
 from keras_joslim.history_losses import HistoryLosses
 from keras_joslim.losses_per_output import LossesPerOutput
+from keras_joslim.schedules.front_progress import FrontMonitor
 from keras_joslim.schedules.schedule import NonFiniteLossError, Schedule
 from keras_joslim.schedules.uniform import UniformWidths
 from keras_joslim.width_space import WidthSpace
@@ -256,6 +257,8 @@ class SlimmableModel(keras.Model):
             raise ValueError(f"`fit` takes one schedule. Received: {names}")
         if not schedules:
             given = [UniformWidths(), *given]
+        # What these add to the logs is for all callbacks after them, whatever the user's order.
+        given.sort(key=lambda c: not isinstance(c, (Schedule, FrontMonitor)))
         self._non_finite.assign([-1, -1])
         return super().fit(*args, callbacks=given, **kwargs)
 

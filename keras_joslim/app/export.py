@@ -37,8 +37,8 @@ def export(workdir, formats=None, say=print):
     say(f"Exporting {len(front)} points as {', '.join(formats)}.")
     with tqdm(total=len(front) * len(formats), desc="exporting", leave=False) as bar:
         manifest = tflite.export(
-            {point.name: workdir.path / point.files["keras"] for point in front},
-            workdir.path,
+            {point.name: workdir.place / point.files["keras"] for point in front},
+            workdir.place,
             formats,
             images=validation.images[:_IMAGES_COMPARED],
             metadata={
@@ -56,7 +56,7 @@ def export(workdir, formats=None, say=print):
         files, sizes, deployed = dict(point.files), dict(point.bytes), dict(point.deployed)
         for name in formats:
             entry = manifest.find(point.name, name)
-            file = tflite.Interpreter(workdir.path / entry.path)
+            file = tflite.Interpreter(workdir.place / entry.path)
             measured = judge.measure(file.run)
             _refuse_other_loss(point, name, entry.path, measured["loss"])
             files[name], sizes[name] = entry.path, entry.bytes

@@ -11,19 +11,24 @@ import textwrap
 from absl import flags
 from ml_collections import config_flags
 
+from keras_joslim.app.methods import COSTS, SEARCHES
 from keras_joslim.app.workdir import Workdir
+from keras_joslim.search.joslim_search import TARGETS
 from keras_joslim.tflite.formats import find_formats
 
-STEPS = ("run", "train", "export", "profile", "plot")
+STEPS = ("run", "train", "search", "export", "profile", "plot")
 HELP = """\
 Trains a slimmable network, finds its best sub-networks and makes TFLite files of them.
 
-joslim run     --config=configs/digits.py --workdir=runs/digits   all steps
+joslim run     --config=configs/digits.py --workdir=runs/digits   train, export, profile, plot
 joslim train   --config=... --workdir=...   weights and widths, then the front
+joslim search  --workdir=... --method=mobo|nsga2|greedy [--cost=macs|parameters|memory]
+               [--evaluations=500] [--name=...]   another front of a trained run, beside the first
 joslim export  --workdir=... [--formats=fp32,fp16]
 joslim profile --workdir=... [--processes=5]
 joslim plot    --workdir=...
 
+With --name, export, profile and plot take the front of the search of that name.
 Every command needs --workdir. A run that is there goes on, or is read, with its own config:
 --config is needed to begin one. JOSLIM_TRACEBACK=1 in the environment shows where an error
 comes from.
@@ -46,6 +51,22 @@ def _flag_values(argv):
         sys_argv=argv,
     )
     flags.DEFINE_string("workdir", None, "Directory of the run; required.", flag_values=values)
+    flags.DEFINE_enum(
+        "method", None, SEARCHES, "How to search; needed by search.", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "cost", None, COSTS, "Cost of a search (default: from the config).", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "targets",
+        "uniform",
+        TARGETS,
+        "Where mobo wants its points (default: uniform).",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "name", None, "Name of a search (default: <method>-<cost>).", flag_values=values
+    )
     flags.DEFINE_list(
         "formats",
         None,
@@ -59,6 +80,7 @@ def _flag_values(argv):
         ("processes", "Fresh processes a file"),
         ("runs", "Timed runs a process, at least"),
         ("threads", "Threads of an inference"),
+        ("evaluations", "Networks that a search measures; greedy: until its end"),
     ):
         what = f"{what} (default: from the config)."
         flags.DEFINE_integer(name, None, what, lower_bound=1, flag_values=values)
@@ -101,7 +123,11 @@ def main(argv):
     if parsed is None:
         return
     step, config, values = parsed
-    workdir = Workdir(values.workdir)
+    workdir = Workdir(values.workdir, values.name)
+    if step == "search":
+        from keras_joslim.app.search import search
+
+        search(workdir, values.method, values.cost, values.evaluations, values.targets)
     if step in ("run", "train"):
         config = workdir.config() if config is None else config
         from keras_joslim.app.train import train
@@ -153,6 +179,16 @@ def _parsed(argv):
     step = rest[1]
     if not values.workdir:
         raise UsageError(f"`joslim {step}` needs --workdir=DIRECTORY")
+    if step == "search":
+        if not values.method:
+            raise UsageError(f"`joslim search` needs --method, one of {', '.join(SEARCHES)}")
+        if config is not None:
+            raise UsageError("`joslim search` takes the run's own config: leave out --config")
+        if values.name is None:
+            cost = values.cost or Workdir(values.workdir).config().get("cost", "macs")
+            values.name = f"{values.method}-{cost}"
+    elif values.name is not None and step in ("run", "train"):
+        raise UsageError(f"--name is the name of a search; `joslim {step}` has none")
     if step == "run" and config is None and not Workdir(values.workdir).config_file.exists():
         raise UsageError(
             "`joslim run` needs --config=FILE, such as --config=configs/digits.py: there is no "

@@ -39,7 +39,7 @@ def profile(workdir, formats=None, say=print, **settings):
                     f"Point {point.name} has no {name} file. Make it with `joslim export "
                     f"--workdir={workdir.path} --formats={name}`."
                 )
-            files[_key(point.name, name)] = workdir.path / point.files[name]
+            files[_key(point.name, name)] = workdir.place / point.files[name]
     say(f"Profiling {len(files)} files in {settings['processes']} processes each.")
     with tqdm(total=len(files) * settings["processes"], desc="profiling", leave=False) as bar:
         measured = tflite.profile(files, on_progress=lambda *_: bar.update(), **settings)
@@ -56,8 +56,8 @@ def profile(workdir, formats=None, say=print, **settings):
     front = front.with_points(map(with_latency, front.points))
     front.save(workdir.front_file)
     atomic.write_json(workdir.profiles / "host.json", results)
-    manifest = tflite.Manifest.load(workdir.path).with_peaks(measured)
-    manifest.save(workdir.path / MANIFEST)
+    manifest = tflite.Manifest.load(workdir.place).with_peaks(measured)
+    manifest.save(workdir.place / MANIFEST)
     return front
 
 

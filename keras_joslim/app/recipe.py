@@ -3,17 +3,11 @@
 import dataclasses
 
 import keras
-import numpy as np
 
 from keras_joslim import datasets, models
+from keras_joslim.app import methods
 from keras_joslim.make_slimmable import make_slimmable
-from keras_joslim.schedules import (
-    FixedWidths,
-    Joslim,
-    RandomWidths,
-    UniformWidths,
-    WarmupLinearDecay,
-)
+from keras_joslim.schedules import FrontMonitor, Joslim, WarmupLinearDecay
 
 
 @dataclasses.dataclass
@@ -24,14 +18,20 @@ class Recipe:
         config: the nested dict of the config file, flags applied.
         data: `datasets.Dataset`.
         model: the compiled `SlimmableModel`, at its initial weights.
+        cost: what the front is against.
         schedule: the method's schedule.
+        monitor: logs the growth of the front where the schedule does not; else `None`.
+        calibration_data: the part of the validation data that a history is measured on.
         stream: training batches as a function of the step.
     """
 
     config: dict
     data: datasets.Dataset
     model: keras.Model
+    cost: object
     schedule: keras.callbacks.Callback
+    monitor: keras.callbacks.Callback | None
+    calibration_data: tuple
     stream: datasets.Stream
 
     @property
@@ -92,7 +92,11 @@ def _make(config):
         weight_decay=train["weight_decay"],
         steps_per_execution=train["steps_per_execution"],
     )
-    return Recipe(config, data, slim, _schedule(config, data), stream)
+    cost = methods.make_cost(config["cost"], slim)
+    part = methods.calibration_part(config, data)
+    schedule = methods.make_schedule(config, slim, cost, part)
+    monitor = None if isinstance(schedule, Joslim) else FrontMonitor(part, cost)
+    return Recipe(config, data, slim, cost, schedule, monitor, part, stream)
 
 
 def _learning_rate(train, steps, steps_per_epoch):
@@ -108,31 +112,4 @@ def _learning_rate(train, steps, steps_per_epoch):
         return train["learning_rate"]
     raise ValueError(
         f"train.schedule is 'linear' or 'constant'. Received: train.schedule={train['schedule']!r}"
-    )
-
-
-def _schedule(config, data):
-    method, seed = config["method"], config["seed"]
-    name = method["name"]
-    if name == "joslim":
-        size = min(method["calibration_size"], len(data.validation))
-        rng = np.random.default_rng(seed)
-        chosen = np.sort(rng.choice(len(data.validation), size, replace=False))
-        return Joslim(
-            (data.validation.images[chosen], data.validation.labels[chosen]),
-            tau=method["tau"],
-            num_sampled=method["num_sampled"],
-            seed=seed,
-            prior_points=method["prior_points"],
-            targets=method["targets"],
-            lengthscales=method["lengthscales"],
-        )
-    if name == "uniform":
-        return UniformWidths(method["num_sampled"], seed)
-    if name == "random":
-        return RandomWidths(method["num_sampled"], seed)
-    if name == "fixed":
-        return FixedWidths(method["multipliers"])
-    raise ValueError(
-        f"method.name is 'joslim', 'uniform', 'random' or 'fixed'. Received: method.name={name!r}"
     )

@@ -35,7 +35,7 @@ def write_report(workdir):
         for i, figure in enumerate(figures)
     ]
     page = _PAGE.format(
-        title=html.escape(f"Front of {workdir.path.name}"),
+        title=html.escape(f"Front of {workdir.name}"),
         points=len(front),
         history=len(front.history),
         figures="\n".join(parts),

@@ -7,10 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_joslim import atomic
+from keras_joslim.app.methods import find_method
 from keras_joslim.app.recipe import make_recipe
 from keras_joslim.checkpoint import Checkpoint
-from keras_joslim.costs import MACs
+from keras_joslim.costs import MACs, Parameters
 from keras_joslim.front import ParetoFront
+from keras_joslim.schedules import Joslim
 
 
 def train(workdir, config, say=print):
@@ -37,61 +39,115 @@ def train(workdir, config, say=print):
     recipe = make_recipe(config)
     # Not before the config is known to be good.
     workdir.claim(config)
+    train_weights(workdir, recipe, say)
+    return save_front(workdir, recipe, networks_to_judge(workdir, recipe, say), say)
+
+
+def train_weights(workdir, recipe, say=print):
+    """Trains, or goes on training, to the last step.
+
+    Returns:
+        The `Checkpoint` of that step.
+    """
     model, schedule, stream = recipe.model, recipe.schedule, recipe.stream
-    costs = MACs(model)
 
     def save_progress():
-        atomic.write_text(workdir.history_file, _history_lines(schedule, costs))
+        save_history(workdir, recipe)
         atomic.write_text(workdir.logs / "epochs.jsonl", _lines(checkpoint.epochs))
 
-    checkpoint = Checkpoint(
-        workdir.checkpoints,
-        model,
-        schedule,
-        every_steps=config["checkpoint"]["every_steps"],
-        on_save=save_progress,
-    )
+    checkpoint = restored(workdir, recipe, save_progress)
     if checkpoint.step:
         say(f"Going on at step {checkpoint.step} of {recipe.steps}.")
     else:
         checkpoint.save()
+    monitors = [] if recipe.monitor is None else [recipe.monitor]
     while checkpoint.step < recipe.steps:
         model.fit(
             stream.from_step(checkpoint.step),
-            callbacks=[schedule, checkpoint],
+            callbacks=[schedule, *monitors, checkpoint],
             shuffle=False,  # The stream is shuffled by itself.
             verbose="auto" if sys.stdout.isatty() else 2,
             **checkpoint.rest_of_run(recipe.epochs, stream.steps_per_epoch),
         )
-    return _save_front(workdir, recipe, say)
+    return checkpoint
 
 
-def _save_front(workdir, recipe, say):
+def restored(workdir, recipe, on_save=None):
+    """The run's `Checkpoint`; model and schedule are brought to its step."""
+    return Checkpoint(
+        workdir.checkpoints,
+        recipe.model,
+        recipe.schedule,
+        every_steps=recipe.config["checkpoint"]["every_steps"],
+        on_save=on_save,
+        monitor=recipe.monitor,
+    )
+
+
+def networks_to_judge(workdir, recipe, say=print):
+    """The widths among which the trained run's front is looked for, `(n, groups)`."""
+    count = recipe.config["front"]["networks"]
+    method = find_method(recipe.config)
+    if method.search is not None:
+        # Imported here, for the search of a finished run needs what is in this module.
+        from keras_joslim.app.search import after_training
+
+        history = after_training(workdir, recipe, method.search, say)
+        return history.widths[history.leading(count)]
+    if isinstance(recipe.schedule, Joslim):
+        # The networks that came last have no loss yet.
+        recipe.schedule.recalibrate(everything=True)
+        save_history(workdir, recipe)
+    return recipe.schedule.visited(count)
+
+
+def save_front(workdir, recipe, widths, say=print, costs=None):
+    """Judges networks on validation data, measures their front on test data, writes both.
+
+    Args:
+        workdir: where `front.json` and `models/` go.
+        recipe: the `Recipe`, trained.
+        widths: int `(n, groups)`.
+        say: where progress is told.
+        costs: cost objects, the front's first; the recipe's and those that every front has if
+            `None`.
+
+    Returns:
+        The `ParetoFront`.
+    """
     data = recipe.data
-    visited = recipe.schedule.visited()
-    say(f"Judging {len(visited)} networks on {len(data.validation)} validation images.")
+    if costs is None:
+        costs = [recipe.cost]
+    costs = {cost.name: cost for cost in (*costs, MACs(recipe.model), Parameters(recipe.model))}
+    say(f"Judging {len(widths)} networks on {len(data.validation)} validation images.")
     front = ParetoFront.build(
         recipe.model,
-        visited,
+        widths,
         (data.validation.images, data.validation.labels),
         recipe.calibration_batches(),
+        costs=list(costs.values()),
     )
     front = front.measure_test(recipe.model, (data.test.images, data.test.labels))
-    front = front.save_models(workdir.path)
+    front = front.save_models(workdir.place)
     front.save(workdir.front_file)
     return front
 
 
-def _history_lines(schedule, costs):
+def save_history(workdir, recipe):
     """One JSON line for each network visited; `loss` is null until it is evaluated."""
-    history = getattr(schedule, "history", None)
-    if history is None or not len(history):
-        return ""
-    columns = zip(history.widths.tolist(), history.losses, costs(history.widths))
-    return _lines(
-        {"widths": row, "macs": int(cost), "loss": None if np.isnan(loss) else float(loss)}
-        for row, loss, cost in columns
-    )
+    history = getattr(recipe.schedule, "history", None)
+    text = ""
+    if history is not None and len(history):
+        columns = zip(history.widths.tolist(), history.losses, history.costs)
+        text = _lines(
+            {
+                "widths": row,
+                recipe.cost.name: int(cost),
+                "loss": None if np.isnan(loss) else float(loss),
+            }
+            for row, loss, cost in columns
+        )
+    atomic.write_text(workdir.history_file, text)
 
 
 def _lines(records):

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 from keras_joslim import atomic
 
@@ -15,20 +16,35 @@ class Workdir:
 
     Args:
         path: the directory.
+        search: name of a search after training (`joslim search`), whose front, models and
+            files are meant rather than those of the training.
 
     Attributes:
         path: the directory as a `pathlib.Path`.
+        place: where the front is: `path`, or `path/search/<name>`.
 
     Raises:
         ValueError: `path` is a file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, search=None):
         self.path = pathlib.Path(path)
+        self.search = search
+        if search is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", search):
+            raise ValueError(
+                "The name of a search is made of letters, digits, dots, dashes and underscores. "
+                f"Received: {search!r}"
+            )
+        self.place = self.path if search is None else self.path / "search" / search
         if self.path.is_file():
             raise ValueError(
                 f"{self.path} is a file, not a directory. Name a directory by --workdir."
             )
+
+    @property
+    def name(self):
+        """What the run, or its search, is called in a report."""
+        return self.path.name if self.search is None else f"{self.path.name}, {self.search}"
 
     @property
     def config_file(self):
@@ -44,19 +60,23 @@ class Workdir:
 
     @property
     def front_file(self):
-        return self.path / "front.json"
+        return self.place / "front.json"
+
+    @property
+    def search_file(self):
+        return self.place / "search.json"
 
     @property
     def models(self):
-        return self.path / "models"
+        return self.place / "models"
 
     @property
     def profiles(self):
-        return self.path / "profiles"
+        return self.place / "profiles"
 
     @property
     def report_file(self):
-        return self.path / "report.html"
+        return self.place / "report.html"
 
     @property
     def logs(self):
@@ -133,6 +153,13 @@ class Workdir:
 
         self.config()
         if not self.front_file.exists():
+            if self.search is not None:
+                made = sorted(p.parent.name for p in self.path.glob("search/*/front.json"))
+                raise ValueError(
+                    f"{self.path} has no front of a search named {self.search!r}; there are: "
+                    f"{', '.join(made) or 'none'}. `joslim search --workdir={self.path} "
+                    "--method=... --cost=...` makes one."
+                )
             raise ValueError(
                 f"{self.path} has no front yet. `joslim train --workdir={self.path}` goes on "
                 "with the training and makes it."

@@ -4,16 +4,23 @@ import inspect
 
 from keras_joslim.datasets.cifar import load_cifar10, load_cifar100
 from keras_joslim.datasets.digits import load_digits
+from keras_joslim.datasets.glyphs import load_glyphs
 
-_LOADERS = {"digits": load_digits, "cifar10": load_cifar10, "cifar100": load_cifar100}
+_LOADERS = {
+    "digits": load_digits,
+    "glyphs": load_glyphs,
+    "cifar10": load_cifar10,
+    "cifar100": load_cifar100,
+}
 
 
 def load(name, **options):
     """The data set of that name.
 
     Args:
-        name: "digits", "cifar10" or "cifar100".
-        **options: the arguments of its loader: none for the digits, `directory` and
+        name: "digits", "glyphs", "cifar10" or "cifar100".
+        **options: the arguments of its loader: none for the digits; `train_size`,
+            `validation_size` and `test_size` for the glyphs; `directory` and
             `validation_size` for CIFAR.
 
     Returns:

@@ -9,8 +9,10 @@ import tensorflow as tf
 from absl import logging
 
 from keras_joslim.costs import MACs
-from keras_joslim.schedules.schedule import Schedule, sandwich
+from keras_joslim.schedules.front_progress import FrontProgress
+from keras_joslim.schedules.schedule import Schedule, held_steps, sandwich
 from keras_joslim.search import JoslimSearch
+from keras_joslim.search.recalibration import Recalibration
 
 
 class Joslim(Schedule):
@@ -32,8 +34,14 @@ class Joslim(Schedule):
             `MACs` of the model if `None`. Give `ParetoFront.build(costs=[...])` the same.
         num_sampled: networks asked for at a time (M).
         seed: fixes the search.
+        recalibration: how many networks of the history to measure again at each search;
+            the others' losses are carried along by what those show, with an uncertainty
+            that grows with age. `None` measures all, as published.
         **search: further arguments of `keras_joslim.search.JoslimSearch`
             (`prior_points`, `targets`, `bound`, `lengthscales`, ...).
+
+    The logs of `fit` gain `hypervolume`, `front_size`, `front_full_loss` and
+    `front_smallest_loss`, of the history at the last search (see `FrontProgress`).
 
     Raises:
         ValueError: `tau` below 1, calibration data without labels, a period that
@@ -46,10 +54,17 @@ class Joslim(Schedule):
     >>> joslim.history.widths  # (visited, groups)
     """
 
-    def __init__(self, calibration_data, tau, cost=None, num_sampled=2, seed=0, **search):
+    def __init__(
+        self,
+        calibration_data,
+        tau,
+        cost=None,
+        num_sampled=2,
+        seed=0,
+        recalibration=None,
+        **search,
+    ):
         super().__init__()
-        if not isinstance(tau, (int, np.integer)) or tau < 1:
-            raise ValueError(f"`tau` is a whole number of steps from 1. Received: tau={tau}")
         if not isinstance(calibration_data, (tuple, list)) or len(calibration_data) not in (2, 3):
             raise ValueError(
                 "`calibration_data` is a batch held out from training, (x, y) or "
@@ -68,11 +83,15 @@ class Joslim(Schedule):
             )
         _refuse_unknown(search)
         self.calibration_data = tuple(calibration_data)
-        self.tau = int(tau)
+        self.tau = held_steps(tau)
         self.cost = cost
         self.num_sampled = int(num_sampled)
         self.seed = int(seed)
         self.seconds = {"recalibration": 0.0, "search": 0.0}
+        self._recalibration = None
+        if recalibration is not None:
+            self._recalibration = Recalibration(recalibration, self.seed)
+        self._progress = FrontProgress()
         self._search = search
         self._engine = None
         self._period = -1
@@ -100,6 +119,9 @@ class Joslim(Schedule):
             self._engine.restore(self._pending["engine"])
             self._period = self._pending["period"]
             self._sampled = np.array(self._pending["sampled"], np.int32)
+            self._progress.restore(self._pending["progress"])
+            if self._recalibration is not None:
+                self._recalibration.restore(self._pending["recalibration"])
             self._pending = None
 
     def widths(self, step):
@@ -113,10 +135,22 @@ class Joslim(Schedule):
             self._period = step // self.tau
         super().on_train_batch_begin(batch, logs)
 
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        self._log(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._log(logs)
+
+    def _log(self, logs):
+        if logs is not None:
+            logs.update(self._progress.logs)
+
     def on_train_begin(self, logs=None):
         # Told at once, not at the second search.
+        ends = np.stack([self.space.full, self.space.smallest])
         try:
-            self.model.losses_at(self.space.full, *self.calibration_data)
+            self._progress.begin(self.model.losses_at(ends, *self.calibration_data))
         except (ValueError, TypeError, tf.errors.OpError) as error:
             first_line = str(error).strip().partition("\n")[0]
             raise ValueError(f"`calibration_data` does not fit the model: {first_line}") from error
@@ -133,14 +167,34 @@ class Joslim(Schedule):
             )
 
     def _search_widths(self):
+        self.recalibrate()
         start = time.perf_counter()
-        visited = self._engine.history.widths
-        if len(visited):
-            losses = self.model.losses_at(visited, *self.calibration_data)
-            self.seconds["recalibration"] += time.perf_counter() - start
-            start = time.perf_counter()
-            self._engine.tell(losses)
         self._sampled = self._engine.ask(self.num_sampled)
+        self.seconds["search"] += time.perf_counter() - start
+
+    def recalibrate(self, everything=False):
+        """Measures the history, or the part of it that is due, with today's weights.
+
+        It happens at the beginning of every period; after the last one the networks that
+        came last have no loss yet, and all others an old one.
+
+        Args:
+            everything: measure all, whatever `recalibration` says.
+        """
+        history = self._engine.history
+        if not len(history):
+            return
+        start = time.perf_counter()
+        entries, widths = np.arange(len(history)), history.widths
+        if self._recalibration is not None and not everything:
+            entries = self._recalibration.choose(history, self.space.multipliers(widths))
+        losses, noise = self.model.losses_at(widths[entries], *self.calibration_data), None
+        if self._recalibration is not None:
+            losses, noise = self._recalibration.carry(history, entries, losses)
+        self.seconds["recalibration"] += time.perf_counter() - start
+        start = time.perf_counter()
+        self._engine.tell(losses, noise)
+        self._progress.update(losses, history.costs)
         self.seconds["search"] += time.perf_counter() - start
 
     def _refuse_inner_boundary(self, step, batch):
@@ -157,13 +211,22 @@ class Joslim(Schedule):
                 "multiples of steps_per_execution."
             )
 
-    def visited(self, count=60):
-        """The history, whatever `count` says."""
-        return np.unique(self.history.widths, axis=0)
+    def visited(self, count=None):
+        """The history; with `count` its best part, front after front (`History.leading`)."""
+        widths = self.history.widths
+        if count is not None and count < len(widths):
+            widths = widths[self.history.leading(count)]
+        return np.unique(widths, axis=0)
 
     def state(self):
         sampled = [] if self._sampled is None else self._sampled.tolist()
-        return {"engine": self._engine.state(), "period": self._period, "sampled": sampled}
+        return {
+            "engine": self._engine.state(),
+            "period": self._period,
+            "sampled": sampled,
+            "progress": self._progress.state(),
+            "recalibration": self._recalibration and self._recalibration.state(),
+        }
 
     def restore(self, state):
         self._pending = state

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_joslim.schedules.schedule import Schedule, sandwich
+from keras_joslim.schedules.schedule import Schedule, held_steps, sandwich
 
 
 class RandomWidths(Schedule):
@@ -14,15 +14,19 @@ class RandomWidths(Schedule):
     Args:
         num_sampled: networks between the full and the smallest one (M).
         seed: with the step it fixes the draw, so a resumed run draws the same.
+        tau: steps for which drawn widths are held, as `Joslim` holds what it searched; 1, as
+            published, draws new ones at every step.
     """
 
-    def __init__(self, num_sampled=2, seed=0):
+    def __init__(self, num_sampled=2, seed=0, tau=1):
         super().__init__()
         self.num_sampled = int(num_sampled)
         self.seed = int(seed)
+        self.tau = held_steps(tau)
 
     def widths(self, step):
-        return sandwich(self.space, self._draw(np.random.default_rng([self.seed, step])))
+        rng = np.random.default_rng([self.seed, step // self.tau])
+        return sandwich(self.space, self._draw(rng))
 
     def _draw(self, rng):
         low = self.space.multipliers(self.space.smallest)

@@ -103,3 +103,14 @@ class Schedule(keras.callbacks.Callback):
 def sandwich(space, sampled):
     """Full network, `sampled` `(M, groups)`, smallest network: int32 `(M + 2, groups)`."""
     return np.concatenate([space.full[None], sampled, space.smallest[None]]).astype(np.int32)
+
+
+def held_steps(tau):
+    """`tau`, checked: the whole number of steps for which widths are held.
+
+    Raises:
+        ValueError: it is no whole number from 1.
+    """
+    if isinstance(tau, bool) or not isinstance(tau, (int, np.integer)) or tau < 1:
+        raise ValueError(f"`tau` is a whole number of steps from 1. Received: tau={tau!r}")
+    return int(tau)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_joslim.schedules.schedule import Schedule, sandwich
+from keras_joslim.schedules.schedule import Schedule, held_steps, sandwich
 
 
 class UniformWidths(Schedule):
@@ -13,17 +13,20 @@ class UniformWidths(Schedule):
     Args:
         num_sampled: networks between the full and the smallest one (M).
         seed: with the step it fixes the draw, so a resumed run draws the same.
+        tau: steps for which drawn widths are held, as `Joslim` holds what it searched; 1, as
+            published, draws new ones at every step.
         min_multiplier: lower end of the draw; the space's smallest if `None`.
     """
 
-    def __init__(self, num_sampled=2, seed=0, min_multiplier=None):
+    def __init__(self, num_sampled=2, seed=0, min_multiplier=None, tau=1):
         super().__init__()
         self.num_sampled = int(num_sampled)
         self.seed = int(seed)
         self.min_multiplier = min_multiplier
+        self.tau = held_steps(tau)
 
     def widths(self, step):
-        rng = np.random.default_rng([self.seed, step])
+        rng = np.random.default_rng([self.seed, step // self.tau])
         low = self.space.min_multiplier if self.min_multiplier is None else self.min_multiplier
         draws = rng.uniform(low, 1.0, size=(self.num_sampled, 1))
         sampled = self.space.from_multipliers(np.repeat(draws, len(self.space), axis=1))

@@ -1,12 +1,18 @@
 """Width search engines: ask for widths, tell losses. Pure numpy and scipy."""
 
+from keras_joslim.search.greedy_search import GreedySearch
 from keras_joslim.search.history import History
 from keras_joslim.search.joslim_search import JoslimSearch
+from keras_joslim.search.nsga2_search import NSGA2Search
 from keras_joslim.search.pareto import front_indices, gap_areas, hypervolume, non_dominated
+from keras_joslim.search.random_search import RandomSearch
 
 __all__ = [
+    "GreedySearch",
     "History",
     "JoslimSearch",
+    "NSGA2Search",
+    "RandomSearch",
     "front_indices",
     "gap_areas",
     "hypervolume",

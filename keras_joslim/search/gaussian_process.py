@@ -2,7 +2,8 @@
 
 The prior of the function is `k(x, x') = output_scale * M(r)` with
 `M(r) = (1 + sqrt(5) r + 5 r^2 / 3) exp(-sqrt(5) r)` and `r^2 = sum_g ((x_g - x'_g) / l_g)^2`;
-observations add independent noise. `output_scale` and `noise` are *variances*, in units of the
+observations add independent noise, some of them more than the common one (`extra_noise`).
+`output_scale` and `noise` are *variances*, in units of the
 variance of the targets, which are given standardised (`standardise`); the prior mean is zero.
 
 The hyper-parameters maximise `log p(targets | parameters) + sum log Gamma(parameter)`. The
@@ -122,6 +123,8 @@ class GaussianProcess:
         inputs: numbers, `(n, d)`; of widths, the multipliers.
         targets: standardised numbers, `(n,)`.
         hyperparameters: `Hyperparameters`, with 1 or d lengthscales.
+        extra_noise: variances of at least 0, `(n,)`, that the observations have besides the
+            common noise, in units of the variance of the targets; `None` is 0 for all.
 
     Raises:
         ValueError: shapes that do not fit, or no observation.
@@ -134,12 +137,13 @@ class GaussianProcess:
     Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), algorithm 2.1.
     """
 
-    def __init__(self, inputs, targets, hyperparameters):
-        self.inputs, targets = _observations(inputs, targets)
+    def __init__(self, inputs, targets, hyperparameters, extra_noise=None):
+        self.inputs, targets, extra = _observations(inputs, targets, extra_noise)
         self.hyperparameters = hyperparameters
         self._scaled = self.inputs / _lengthscales(hyperparameters, self.inputs.shape[1])
         covariance = hyperparameters.output_scale * _correlations(self._scaled, self._scaled)
-        covariance.flat[:: len(targets) + 1] += hyperparameters.noise
+        self._noise = hyperparameters.noise + extra
+        covariance.flat[:: len(targets) + 1] += self._noise
         factor = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
         self._factor = np.asfortranarray(factor)
         self._weights = scipy.linalg.cho_solve((self._factor, True), targets, check_finite=False)
@@ -165,8 +169,8 @@ class GaussianProcess:
     def glance(self, inputs):
         """Posterior mean and a limit that the standard deviation does not exceed.
 
-        The limit is the deviation given the nearest observation alone. It costs `n m` where the
-        exact one of `predict` costs `n^2 m`.
+        The limit is the deviation given one observation alone, the one that tells most. It costs
+        `n m` where the exact one of `predict` costs `n^2 m`.
 
         Args:
             inputs: numbers, `(m, d)`.
@@ -175,10 +179,11 @@ class GaussianProcess:
             `(mean, limit)`, both float64 `(m,)`, in the standardised unit of the targets.
         """
         covariance = self._covariance(inputs)
-        scale, noise = self.hyperparameters.output_scale, self.hyperparameters.noise
-        nearest = covariance.max(axis=1, initial=0.0)
-        limit = np.sqrt(np.maximum(scale - nearest**2 / (scale + noise), 0.0))
-        return covariance @ self._weights, limit
+        mean = covariance @ self._weights
+        scale = self.hyperparameters.output_scale
+        covariance *= 1.0 / np.sqrt(scale + self._noise)
+        explained = covariance.max(axis=1, initial=0.0) ** 2
+        return mean, np.sqrt(np.maximum(scale - explained, 0.0))
 
     def _covariance(self, inputs):
         """Of inputs with the observed ones: `(m, n)`."""
@@ -194,13 +199,14 @@ class GaussianProcess:
         return covariance
 
 
-def log_posterior(logarithms, inputs, targets):
+def log_posterior(logarithms, inputs, targets, extra_noise=None):
     """Log density of targets and hyper-parameters, up to no constant, and its gradient.
 
     Args:
         logarithms: `Hyperparameters.logarithms`, `(1 + 2,)` or `(d + 2,)`.
         inputs: numbers, `(n, d)`.
         targets: standardised numbers, `(n,)`.
+        extra_noise: as for `GaussianProcess`.
 
     Returns:
         `(value, gradient)`: a float and the derivative by `logarithms`; `(-inf, zeros)` where
@@ -208,10 +214,20 @@ def log_posterior(logarithms, inputs, targets):
 
     Source: Rasmussen and Williams (2006), equations 2.30 and 5.9, plus the Gamma priors.
     """
-    return _LogPosterior(*_observations(inputs, targets))(np.asarray(logarithms, np.float64))
+    observations = _observations(inputs, targets, extra_noise)
+    return _LogPosterior(*observations)(np.asarray(logarithms, np.float64))
 
 
-def fit(inputs, targets, per_group=False, start=None, restarts=4, rng=None, iterations=100):
+def fit(
+    inputs,
+    targets,
+    per_group=False,
+    start=None,
+    restarts=4,
+    rng=None,
+    iterations=100,
+    extra_noise=None,
+):
     """The hyper-parameters of maximal posterior density, by L-BFGS from several starts.
 
     Args:
@@ -222,6 +238,7 @@ def fit(inputs, targets, per_group=False, start=None, restarts=4, rng=None, iter
         restarts: number of further starts, drawn from the priors.
         rng: `numpy.random.Generator` for those; seeded with 0 by default.
         iterations: at most so many steps of L-BFGS a start.
+        extra_noise: as for `GaussianProcess`.
 
     Returns:
         The best `Hyperparameters` found.
@@ -229,7 +246,7 @@ def fit(inputs, targets, per_group=False, start=None, restarts=4, rng=None, iter
     Raises:
         ValueError: shapes that do not fit, or a start with another number of lengthscales.
     """
-    inputs, targets = _observations(inputs, targets)
+    inputs, targets, extra = _observations(inputs, targets, extra_noise)
     count = max(1, inputs.shape[1]) if per_group else 1
     if start is not None and len(start.lengthscales) != count:
         raise ValueError(
@@ -249,7 +266,7 @@ def fit(inputs, targets, per_group=False, start=None, restarts=4, rng=None, iter
         scale = rng.gamma(OUTPUT_SCALE_PRIOR[0], 1 / OUTPUT_SCALE_PRIOR[1])
         # The noise prior is so wide that its draws would all start as pure noise.
         starts.append(np.log([*lengthscales, scale, 10 ** rng.uniform(-4, 0)]))
-    density = _LogPosterior(inputs, targets)
+    density = _LogPosterior(inputs, targets, extra)
 
     def negative(logarithms):
         value, gradient = density(logarithms)
@@ -277,8 +294,8 @@ def fit(inputs, targets, per_group=False, start=None, restarts=4, rng=None, iter
 class _LogPosterior:
     """`log_posterior` for fixed observations: what does not depend on parameters is kept."""
 
-    def __init__(self, inputs, targets):
-        self.inputs, self.targets = inputs, targets
+    def __init__(self, inputs, targets, extra_noise):
+        self.inputs, self.targets, self.extra_noise = inputs, targets, extra_noise
         self.squares = _exact_squares(inputs)
         self.scaled = np.sqrt(5.0 * self.squares)
 
@@ -300,7 +317,7 @@ class _LogPosterior:
         function *= decay
         slope *= decay
         covariance = function.copy()
-        covariance.flat[:: n + 1] += noise
+        covariance.flat[:: n + 1] += noise + self.extra_noise
         # The transpose is in column order: LAPACK works in it, and leaves the lower triangle.
         factor, failed = scipy.linalg.lapack.dpotrf(covariance.T, lower=True, overwrite_a=True)
         if failed:
@@ -339,7 +356,7 @@ class _LogPosterior:
         return float(value), gradient + (shape - 1.0) - rate * values
 
 
-def _observations(inputs, targets):
+def _observations(inputs, targets, extra_noise=None):
     inputs, targets = np.asarray(inputs, np.float64), np.asarray(targets, np.float64)
     if inputs.ndim != 2 or targets.shape != inputs.shape[:1] or not len(targets):
         raise ValueError(
@@ -350,7 +367,13 @@ def _observations(inputs, targets):
         raise ValueError(
             "Inputs and targets must be finite: leave out what has not been evaluated."
         )
-    return inputs, targets
+    extra = np.zeros(len(targets)) if extra_noise is None else np.asarray(extra_noise, np.float64)
+    if extra.shape != targets.shape or not (np.isfinite(extra) & (extra >= 0)).all():
+        raise ValueError(
+            f"Expected extra noise of shape ({len(targets)},), variances that are finite and at "
+            f"least 0. Received: extra_noise.shape={extra.shape}, extra_noise={extra}"
+        )
+    return inputs, targets, extra
 
 
 def _lengthscales(hyperparameters, d):

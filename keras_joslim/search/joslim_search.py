@@ -121,6 +121,11 @@ class JoslimSearch:
         self._prior = None
         self._least_cost, self._full_cost = self._costs(np.stack([space.smallest, space.full]))
 
+    @property
+    def done(self):
+        """Never: there is always more to ask, if only again."""
+        return False
+
     def ask(self, m):
         """The next widths, which also enter the history, without a loss.
 
@@ -164,18 +169,21 @@ class JoslimSearch:
         self._asks += 1
         return np.array(rows, np.int32)
 
-    def tell(self, losses):
+    def tell(self, losses, noise=None):
         """Replaces the losses of the whole history.
 
         Args:
-            losses: finite numbers, `(len(history),)`, in its order, all measured with the same
-                weights: losses drift while the weights train, so all are told anew.
+            losses: finite numbers, `(len(history),)`, in its order, all for the same weights:
+                losses drift while the weights train, so all are told anew.
+            noise: standard deviations of the losses, `(len(history),)`, in their unit: 0 for one
+                measured now, more for one carried over from earlier weights, which the surrogate
+                then trusts less. `None` is 0 for all.
 
         Raises:
-            ValueError: another number of losses, or one that is not finite, naming its entry.
-                Nothing has changed then.
+            ValueError: another number of losses, or one that is not finite, naming its entry;
+                the like of the noise. Nothing has changed then.
         """
-        self.history.set_losses(losses)
+        self.history.set_losses(losses, noise)
 
     def state(self):
         """All that later asks depend on, besides space and cost: a JSON dict."""
@@ -303,12 +311,15 @@ class JoslimSearch:
         standard_losses = gaussian_process.standardise(losses)
         standard_costs = gaussian_process.standardise(self.history.costs[evaluated])
         inputs, targets = self._inputs(widths), standard_losses(losses)
+        extra_noise = (self.history.noise[evaluated] / standard_losses.scale) ** 2
         due = len(losses) >= _FIT_GROWTH * self._fitted_entries
         if self._hyperparameters is None or due:
-            self._fit(inputs, targets)
+            self._fit(inputs, targets, extra_noise)
         sign = -1.0 if self._settings["bound"] == "optimistic" else 1.0
         return Surrogate(
-            process=gaussian_process.GaussianProcess(inputs, targets, self._hyperparameters),
+            process=gaussian_process.GaussianProcess(
+                inputs, targets, self._hyperparameters, extra_noise
+            ),
             cost=self._costs,
             losses=standard_losses,
             costs=standard_costs,
@@ -316,7 +327,7 @@ class JoslimSearch:
             deviations=sign * math.sqrt(self._settings["beta"]),
         )
 
-    def _fit(self, inputs, targets):
+    def _fit(self, inputs, targets, extra_noise):
         n = len(targets)
         kept = np.unique(np.linspace(0, n - 1, min(n, _FIT_ENTRIES)).round().astype(int))
         self._hyperparameters = gaussian_process.fit(
@@ -326,6 +337,7 @@ class JoslimSearch:
             start=self._hyperparameters,
             restarts=_FIRST_RESTARTS if self._hyperparameters is None else _RESTARTS,
             rng=self._rng(_FIT, self._asks),
+            extra_noise=extra_noise[kept],
         )
         self._fitted_entries = n
 

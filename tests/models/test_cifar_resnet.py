@@ -42,6 +42,15 @@ def test_the_stem_is_a_3x3_convolution_with_batch_norm_and_relu():
     assert not model.get_layer("stem_conv").use_bias
 
 
+def test_a_stem_with_strides_halves_the_resolution_and_quarters_the_macs():
+    whole, half = models.cifar_resnet(14), models.cifar_resnet(14, stem_strides=2)
+    for stage, side in enumerate((16, 8, 4), start=1):
+        assert half.get_layer(f"stage{stage}_block2_relu").output.shape[1:3] == (side, side)
+    # All but the classifier, 64 to 10, which sees one pixel in both.
+    assert 4 * (macs(half) - 640) == macs(whole) - 640
+    assert [w.shape for w in half.weights] == [w.shape for w in whole.weights]
+
+
 def test_a_shortcut_takes_every_second_pixel_and_appends_zero_channels():
     model = models.cifar_resnet(8)
     add = model.get_layer("stage2_block1_add")
@@ -101,3 +110,9 @@ def test_a_depth_that_does_not_exist_is_refused(depth):
 def test_a_width_that_is_not_positive_is_refused():
     with pytest.raises(ValueError, match="width=0"):
         models.cifar_resnet(20, width=0)
+
+
+@pytest.mark.parametrize("strides", [0, 1.5, True])
+def test_strides_that_are_no_whole_number_are_refused(strides):
+    with pytest.raises(ValueError, match=f"stem_strides={strides}"):
+        models.cifar_resnet(20, stem_strides=strides)

@@ -8,10 +8,11 @@ from absl import flags
 from ml_collections import config_flags
 
 from keras_joslim import datasets, models
-from keras_joslim.configs import cifar_resnet, digits
+from keras_joslim.configs import cifar_resnet, digits, glyphs
 
 RECIPES = [
     digits.get_config(),
+    glyphs.get_config(),
     *(
         cifar_resnet.get_config(f"resnet{depth},{data}")
         for depth in (20, 32, 44, 56)
@@ -37,11 +38,12 @@ def test_all_recipes_have_the_same_fields_and_are_json(config):
     json.dumps(config.to_dict())
 
 
-# ResNet-20 on both and the digits: the deeper ones are built in test_cifar_resnet.py.
-@pytest.mark.parametrize("config", RECIPES[:3], ids=lambda config: config.data.name)
+# ResNet-20 on both, digits and glyphs: the deeper ones are built in test_cifar_resnet.py.
+@pytest.mark.parametrize("config", RECIPES[:4], ids=lambda config: config.data.name)
 def test_models_build_at_the_shape_of_their_data(config):
     shape, classes = {
         "digits": ((8, 8, 1), 10),
+        "glyphs": ((32, 32, 3), 100),
         "cifar10": ((32, 32, 3), 10),
         "cifar100": ((32, 32, 3), 100),
     }[config.data.name]
@@ -58,6 +60,18 @@ def test_digits_recipe_loads_and_visits_enough_widths():
     assert history_size(config, len(data.train)) >= 60
     assert config.method.calibration_size <= len(data.validation)
     assert config.calibration.batches * config.calibration.batch_size <= len(data.train)
+
+
+def test_glyphs_recipe_loads_and_is_as_long_as_it_says():
+    config = glyphs.get_config()
+    sizes = {key: value for key, value in config.data.items() if key.endswith("_size")}
+    # As many images as the recipe says would take seconds to draw: a hundredth shows that they fit.
+    data = datasets.load(config.data.name, **{key: size // 100 for key, size in sizes.items()})
+    assert {f"{name}_size": 100 * len(part) for name, part in data.splits.items()} == sizes
+    assert config.train.epochs * (config.data.train_size // config.train.batch_size) == 6000
+    assert history_size(config, config.data.train_size) == 120
+    assert config.method.calibration_size <= config.data.validation_size
+    assert config.calibration.batches * config.calibration.batch_size <= config.data.train_size
 
 
 def test_cifar_recipe_is_the_published_one():

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Import name -> distribution, where they differ.
-DISTRIBUTIONS = {"absl": "absl-py", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "sklearn": "scikit-learn"}
 
 
 def requirements():

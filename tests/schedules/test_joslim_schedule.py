@@ -76,7 +76,8 @@ def test_each_period_tells_the_losses_of_all_the_history_with_todays_weights(mon
     told = []
     tell = joslim._engine.tell
 
-    def check(losses):
+    def check(losses, noise=None):
+        assert noise is None
         # Independently: each sub-network extracted, on its own batch statistics.
         x, y = images(9, seed=5)
         for widths, loss in zip(joslim.history.widths, losses, strict=True):
@@ -97,14 +98,39 @@ def test_each_period_tells_the_losses_of_all_the_history_with_todays_weights(mon
     assert joslim.seconds["search"] > 0
 
 
-def test_an_interrupted_run_continues_identically():
-    straight, record = _joslim(), _Record()
+def test_on_a_budget_the_measured_losses_are_todays_and_the_others_carried(monkeypatch):
+    slim, joslim = _slim(), _joslim(tau=1, recalibration=5)
+    joslim.set_model(slim)
+    measured = []
+    losses_at = slim.losses_at
+    monkeypatch.setattr(slim, "losses_at", lambda w, *d: measured.append(w) or losses_at(w, *d))
+    _train(slim, joslim, 9)
+    # The first call is the reference of the logs; then all of the history, then the budget.
+    assert [len(w) for w in measured[1:]] == [2, 4, 5, 5, 5, 5, 5, 5]
+    history, known = joslim.history, joslim.history.evaluated
+    np.testing.assert_array_equal(known, [True] * 16 + [False] * 2)
+    assert (history.noise[:16] == 0).sum() == 5
+    assert (history.noise[:16] > 0).sum() == 11
+    # Measured with the weights before the last step, which nothing has kept; now all anew.
+    joslim.recalibrate(everything=True)
+    np.testing.assert_array_equal(history.losses, losses_at(history.widths, *images(9, seed=5)))
+    assert (joslim.history.noise == 0).all()
+
+
+def test_a_budget_is_of_four_networks_or_more():
+    with pytest.raises(ValueError, match="at least 4.*budget=3"):
+        _joslim(recalibration=3)
+
+
+@pytest.mark.parametrize("budget", [None, 5])
+def test_an_interrupted_run_continues_identically(budget):
+    straight, record = _joslim(recalibration=budget), _Record()
     _train(_slim(), straight, 12, record)
 
-    slim, first, before = _slim(), _joslim(), _Record()
+    slim, first, before = _slim(), _joslim(recalibration=budget), _Record()
     _train(slim, first, 7, before)  # in the middle of a period
     state = json.loads(json.dumps(first.state()))
-    second, after = _joslim(), _Record()
+    second, after = _joslim(recalibration=budget), _Record()
     second.restore(state)
     _train(slim, second, 5, after)
     np.testing.assert_array_equal(before.rows + after.rows, record.rows)

@@ -53,6 +53,21 @@ def test_widths_are_a_pure_function_of_seed_and_step(kind):
     assert not np.array_equal(forwards[0], forwards[1])
 
 
+@pytest.mark.parametrize("kind", [kj.UniformWidths, kj.RandomWidths])
+def test_widths_are_held_for_tau_steps(kind):
+    held, free = _on(kind(seed=4, tau=3)), _on(kind(seed=4))
+    for step in range(12):
+        np.testing.assert_array_equal(held.widths(step), free.widths(step // 3))
+    assert not np.array_equal(held.widths(2), held.widths(3))
+
+
+@pytest.mark.parametrize("kind", [kj.UniformWidths, kj.RandomWidths])
+@pytest.mark.parametrize("tau", [0, 1.5, True])
+def test_a_tau_that_is_no_number_of_steps_is_refused(kind, tau):
+    with pytest.raises(ValueError, match=f"whole number of steps from 1. Received: tau={tau}"):
+        kind(tau=tau)
+
+
 def test_uniform_widths_draw_one_multiplier_for_all_groups():
     space = _space((1000, 500), 0.25)
     rows = np.stack([_on(kj.UniformWidths(2, seed=1), space).widths(s) for s in range(500)])

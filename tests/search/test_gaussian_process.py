@@ -22,12 +22,13 @@ def _data(n=40, d=3, seed=0, noise=0.05):
     return inputs, gp.standardise(losses)(losses)
 
 
-def _scikit(hyperparameters):
+def _scikit(hyperparameters, extra_noise=0.0):
     lengthscales = np.array(hyperparameters.lengthscales)
     kernel = ConstantKernel(hyperparameters.output_scale) * Matern(
         lengthscales if len(lengthscales) > 1 else float(lengthscales[0]), nu=2.5
     )
-    return GaussianProcessRegressor(kernel, alpha=hyperparameters.noise, optimizer=None)
+    alpha = hyperparameters.noise + extra_noise
+    return GaussianProcessRegressor(kernel, alpha=alpha, optimizer=None)
 
 
 @pytest.mark.parametrize("hyperparameters", [ONE, PER_GROUP])
@@ -80,6 +81,61 @@ def test_many_restarts_find_nothing_better(per_group, seed):
     assert value >= best - 1e-4
     assert np.abs(gradient).max() < 0.05
     assert len(found.lengthscales) == (3 if per_group else 1)
+
+
+@pytest.mark.parametrize("hyperparameters", [ONE, PER_GROUP])
+def test_extra_noise_is_scikit_learns_alpha_of_each_observation(hyperparameters):
+    inputs, targets = _data()
+    extra = np.random.default_rng(2).gamma(0.5, 0.4, len(targets))
+    others = np.random.default_rng(1).uniform(0.2, 1.1, (50, 3))
+    process = gp.GaussianProcess(inputs, targets, hyperparameters, extra)
+    model = _scikit(hyperparameters, extra).fit(inputs, targets)
+    expected = model.predict(others, return_std=True)
+    np.testing.assert_allclose(process.predict(others), expected, rtol=1e-7, atol=1e-9)
+    # The prior of the hyper-parameters does not depend on the observations.
+    point = hyperparameters.logarithms
+    without = gp.log_posterior(point, inputs, targets)[0]
+    prior = without - _scikit(hyperparameters).fit(inputs, targets).log_marginal_likelihood_value_
+    value, gradient = gp.log_posterior(point, inputs, targets, extra)
+    assert value == pytest.approx(model.log_marginal_likelihood_value_ + prior, rel=1e-9)
+    for i, offset in enumerate(1e-5 * np.eye(len(point))):
+        above, _ = gp.log_posterior(point + offset, inputs, targets, extra)
+        below, _ = gp.log_posterior(point - offset, inputs, targets, extra)
+        assert gradient[i] == pytest.approx((above - below) / 2e-5, rel=1e-5, abs=1e-5)
+
+
+def test_no_extra_noise_is_none_to_the_last_bit():
+    inputs, targets = _data()
+    others = np.random.default_rng(1).uniform(0.2, 1.1, (50, 3))
+    zeros = np.zeros(len(targets))
+    for method in ("predict", "glance"):
+        with_zeros = getattr(gp.GaussianProcess(inputs, targets, ONE, zeros), method)(others)
+        np.testing.assert_array_equal(
+            with_zeros, getattr(gp.GaussianProcess(inputs, targets, ONE), method)(others)
+        )
+    assert gp.fit(inputs, targets, extra_noise=zeros) == gp.fit(inputs, targets)
+
+
+def test_the_fit_lays_on_extra_noise_what_it_explains():
+    """Half of the observations are off by 1 and said to be: the common noise stays small."""
+    inputs, targets = _data(n=80, noise=0.01)
+    off = np.arange(len(targets)) % 2 == 0
+    targets = targets + off * np.random.default_rng(5).normal(size=len(targets))
+    told = gp.fit(inputs, targets, extra_noise=1.0 * off)
+    assert told.noise < 0.01 < 0.1 < gp.fit(inputs, targets).noise
+
+
+def test_glance_has_a_limit_of_the_deviation_with_extra_noise_too():
+    inputs, targets = _data()
+    extra = np.random.default_rng(2).gamma(0.5, 0.4, len(targets))
+    process = gp.GaussianProcess(inputs, targets, PER_GROUP, extra)
+    others = np.concatenate([inputs, np.random.default_rng(1).uniform(0, 2, (100, 3))])
+    mean, sd = process.predict(others)
+    glanced, limit = process.glance(others)
+    np.testing.assert_allclose(glanced, mean, rtol=1e-9, atol=1e-10)
+    assert (sd <= limit + 1e-9).all()
+    single = gp.GaussianProcess(inputs[:1], targets[:1], PER_GROUP, extra[:1])
+    np.testing.assert_allclose(single.glance(others)[1], single.predict(others)[1], atol=1e-6)
 
 
 def test_the_fit_tells_noise_from_function():
@@ -178,6 +234,9 @@ def test_shapes_that_do_not_fit():
     inputs, targets = _data()
     with pytest.raises(ValueError, match=r"inputs\.shape=\(40, 3\), targets\.shape=\(39,\)"):
         gp.GaussianProcess(inputs, targets[:-1], ONE)
+    for extra in ([0.1] * 39, [-0.1] * 40, [np.nan] * 40):
+        with pytest.raises(ValueError, match=r"extra noise of shape \(40,\).*at least 0"):
+            gp.GaussianProcess(inputs, targets, ONE, extra)
     with pytest.raises(ValueError, match=r"n at least 1"):
         gp.fit(np.empty((0, 3)), [])
     with pytest.raises(ValueError, match="must be finite"):

@@ -207,6 +207,44 @@ def test_entries_without_a_loss_are_not_used():
     np.testing.assert_array_equal(engine.history.widths[12:14], first)
 
 
+def test_losses_told_with_noise_are_trusted_less():
+    """One entry is told far too good; said to be uncertain, it no longer draws the search."""
+    problem = Problem(groups=6)
+    predicted = {}
+    for deviation in (0.0, 10.0):
+        engine = problem.run(_engine(problem), 30)
+        losses = problem.loss(engine.history.widths)
+        noise = np.zeros(30)
+        # The tenth entry's neighbourhood is where the prediction is looked at.
+        losses[10] -= 3 * np.std(losses)
+        noise[10] = deviation * np.std(losses)
+        engine.tell(losses, noise)
+        engine.ask(1)
+        surrogate = engine._surrogate()
+        inputs = surrogate.inputs(engine.history.widths[10:11])
+        predicted[deviation] = surrogate.losses.inverse(surrogate.process.predict(inputs)[0])[0]
+    truth = problem.loss(engine.history.widths[10])
+    assert abs(predicted[10.0] - truth) < 0.5 * abs(predicted[0.0] - truth)
+
+
+def test_noise_of_zero_changes_nothing_and_noise_is_part_of_the_state():
+    problem = Problem(groups=6)
+    first, second = (problem.run(_engine(problem), 20) for _ in range(2))
+    second.tell(first.history.losses, np.zeros(20))
+    np.testing.assert_array_equal(first.ask(3), second.ask(3))
+    losses = problem.loss(first.history.widths)
+    noise = np.linspace(0.0, 2.0, len(losses))
+    first.tell(losses, noise)
+    second.restore(json.loads(json.dumps(first.state())))
+    np.testing.assert_array_equal(second.history.noise, noise)
+    widths = first.ask(3)
+    np.testing.assert_array_equal(second.ask(3), widths)
+    other = problem.run(_engine(problem), 20)
+    other.ask(3)
+    other.tell(losses)
+    assert (other.ask(3) != widths).any()
+
+
 def test_the_optimistic_bound_looks_where_less_is_known():
     problem = Problem(groups=6)
     spreads = {}

@@ -40,6 +40,38 @@ def test_losses_are_replaced_and_new_entries_wait():
     assert history.evaluated.tolist() == [True, True, True, False]
 
 
+def test_noise_is_kept_beside_the_losses_and_is_zero_unless_told():
+    history = _history()
+    assert history.noise.tolist() == [0.0, 0.0, 0.0]
+    history.set_losses([3.0, 2.0, 1.0], [0.5, 0.0, 0.25])
+    history.append([16, 16], 15.0)
+    assert history.noise.tolist() == [0.5, 0.0, 0.25, 0.0]
+    again = History.from_dict(json.loads(json.dumps(history.to_dict())))
+    np.testing.assert_array_equal(again.noise, history.noise)
+    history.set_losses([3.0, 2.0, 1.0, 0.0])
+    assert history.noise.tolist() == [0.0] * 4
+
+
+def test_a_description_from_before_there_was_noise_has_none():
+    described = _history().to_dict()
+    del described["noise"]
+    assert History.from_dict(described).noise.tolist() == [0.0] * 3
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -0.1])
+def test_noise_that_is_no_deviation_is_refused_and_changes_nothing(bad):
+    history = _history()
+    history.set_losses([3.0, 2.0, 1.0], [0.5, 0.5, 0.5])
+    with pytest.raises(ValueError, match=rf"at least 0.*noise={bad} at entry 1"):
+        history.set_losses([1.0, 1.0, 1.0], [0.0, bad, 0.0])
+    with pytest.raises(ValueError, match=r"noise of all 3 entries.*shape=\(2,\)"):
+        history.set_losses([1.0, 1.0, 1.0], [0.0, 0.0])
+    assert history.losses.tolist() == [3.0, 2.0, 1.0]
+    assert history.noise.tolist() == [0.5] * 3
+    with pytest.raises(ValueError, match="Not the description of a history"):
+        History.from_dict(history.to_dict() | {"noise": [0.0, bad, 0.0]})
+
+
 def test_membership_and_unseen():
     history = _history()
     assert [8, 32] in history
@@ -93,6 +125,7 @@ def test_json_round_trip_is_exact():
         {"widths": [[8, 16], [8, 16], [16, 32]]},
         {"widths": [[8, 16], [8], [16, 32]]},
         {"costs": None},
+        {"noise": [0.0]},
     ],
 )
 def test_a_foreign_description_is_refused(change):

@@ -1,0 +1,74 @@
+"""The benchmark's job: rendered glyphs of 100 classes, a small ResNet, about an hour on two cores.
+
+    joslim run --config=configs/glyphs.py --workdir=runs/glyphs
+
+The images are drawn by packages of the extra `glyphs`: pip install matplotlib pillow.
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config():
+    """The recipe: 120 widths in the history, 6,000 optimizer steps."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+
+    # Every other field of `data` is an option of its loader.
+    config.data = ml_collections.ConfigDict()
+    config.data.name = "glyphs"
+    config.data.train_size = 25600  # 400 batches, so that 15 epochs are 6,000 steps.
+    config.data.validation_size = 4000
+    config.data.test_size = 4000
+
+    # Input shape and classes are those of the data. Half the resolution throughout, a quarter of
+    # the MACs: steps cheap enough to train every method with several seeds.
+    config.model = ml_collections.ConfigDict()
+    config.model.name = "cifar_resnet"
+    config.model.options = ml_collections.ConfigDict({"depth": 14, "stem_strides": 2})
+
+    config.slim = ml_collections.ConfigDict()
+    config.slim.min_width = 0.25
+    config.slim.divisor = 1
+    config.slim.choices = config_dict.placeholder(int)  # Legal widths a group; None: all.
+    config.slim.skip = ()
+
+    # What the front is against: "macs", "parameters" or "memory".
+    config.cost = "macs"
+    config.method = ml_collections.ConfigDict()
+    config.method.name = "joslim"  # All of them: keras_joslim/app/methods.py, or the README.
+    # The history ends with num_sampled * steps / tau widths, the prior points among them.
+    config.method.tau = 100
+    config.method.num_sampled = 2
+    config.method.prior_points = 20
+    config.method.bound = "optimistic"  # "upper" for comparison with the published code only.
+    config.method.lengthscales = "one"
+    config.method.recalibration = 12  # Networks a search; None: all, as published.
+    config.method.hold = 1  # Steps that "uniform" and "random" hold their widths.
+    config.method.multipliers = (1.0, 0.75, 0.5, 0.25)  # For "fixed" only.
+    # Validation images that re-evaluate the history: some five a class.
+    config.method.calibration_size = 512
+
+    config.search = ml_collections.ConfigDict({"evaluations": 500})  # After training.
+
+    config.train = ml_collections.ConfigDict()
+    config.train.epochs = 15
+    config.train.batch_size = 64
+    config.train.learning_rate = 0.1
+    config.train.warmup_epochs = 1
+    config.train.schedule = "linear"
+    config.train.momentum = 0.9
+    config.train.nesterov = True
+    config.train.weight_decay = 5e-4
+    config.train.steps_per_execution = 1
+    # None: the images were shifted when they were drawn, and a mirrored letter may be another.
+    config.train.augment = ml_collections.ConfigDict({"padding": 0, "flip": False})
+
+    config.checkpoint = ml_collections.ConfigDict({"every_steps": 500})
+    # BatchNorm statistics of each point: 10 batches of 256 are a tenth of the training images.
+    config.calibration = ml_collections.ConfigDict({"batches": 10, "batch_size": 256})
+    # The front is looked for among so many networks, those that the history's losses put first.
+    config.front = ml_collections.ConfigDict({"networks": 60})
+    config.export = ml_collections.ConfigDict({"formats": ("fp32", "fp16")})
+    config.profile = ml_collections.ConfigDict({"processes": 5, "runs": 50, "threads": 1})
+    return config

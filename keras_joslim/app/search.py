@@ -1,0 +1,113 @@
+"""`joslim search`: the widths of a trained run searched anew, a new front beside the old one."""
+
+import json
+
+from keras_joslim import atomic
+from keras_joslim.app.methods import make_cost, make_search
+from keras_joslim.app.recipe import make_recipe
+from keras_joslim.app.train import restored, save_front
+from keras_joslim.front import ParetoFront
+from keras_joslim.width_search import search_widths
+
+
+def search(workdir, method, cost=None, evaluations=None, targets="uniform", say=print):
+    """Searches the widths of a trained run, whatever method trained it.
+
+    Args:
+        workdir: `Workdir` of a trained run, with the name of this search.
+        method: "mobo", "nsga2" or "greedy".
+        cost: "macs", "parameters" or "memory"; that of the config if `None`.
+        evaluations: networks to measure; that of the config if `None`, where "greedy" goes
+            on to its end.
+        targets: of "mobo", see `keras_joslim.search.JoslimSearch`.
+        say: where progress is told.
+
+    Returns:
+        The `ParetoFront`, in `search/<name>/` with its models.
+
+    Raises:
+        ValueError: the run is not trained yet; a search of that name with other settings.
+    """
+    config = workdir.config()
+    recipe = make_recipe(config)
+    checkpoint = restored(workdir, recipe)
+    if checkpoint.step < recipe.steps:
+        raise ValueError(
+            f"The training in {workdir.path} is at step {checkpoint.step} of {recipe.steps}. "
+            f"`joslim train --workdir={workdir.path}` ends it; then search."
+        )
+    settings = {
+        "method": method,
+        "cost": cost or config["cost"],
+        "evaluations": _evaluations(method, evaluations, config),
+        "targets": targets,
+    }
+    _refuse_other_settings(workdir, settings)
+    if workdir.front_file.exists():
+        say(f"{workdir.place} has its front already.")
+        return ParetoFront.load(workdir.front_file)
+    found = make_cost(settings["cost"], recipe.model)
+    history = _searched(workdir, recipe, settings, found, say)
+    widths = history.widths[history.leading(config["front"]["networks"])]
+    return save_front(workdir, recipe, widths, say, costs=[found])
+
+
+def after_training(workdir, recipe, method, say=print):
+    """The second stage of a two-stage method, part of its training: the `History`."""
+    settings = {
+        "method": method,
+        "cost": recipe.cost.name,
+        "evaluations": _evaluations(method, None, recipe.config),
+        "targets": "uniform",
+    }
+    return _searched(workdir, recipe, settings, recipe.cost, say)
+
+
+def _evaluations(method, evaluations, config):
+    """How many networks to measure; the greedy search ends by itself, so `None` if not told."""
+    if evaluations is not None or method == "greedy":
+        return evaluations
+    return config["search"]["evaluations"]
+
+
+def _searched(workdir, recipe, settings, cost, say):
+    """Runs a search to its end, from its last state if there is one."""
+    method, evaluations = settings["method"], settings["evaluations"]
+    engine = make_search(
+        method, recipe.model.width_space, cost, recipe.config["seed"], settings["targets"]
+    )
+    state = _saved(workdir)
+    if state is not None:
+        engine.restore(state["engine"])
+        say(f"Going on with the search at {len(engine.history)} networks.")
+    else:
+        most = "until it ends" if evaluations is None else f"up to {evaluations} networks"
+        say(f"Searching widths: {method} over {cost.name}, {most}.")
+
+    def save():
+        content = {"settings": settings, "engine": engine.state()}
+        atomic.write_json(workdir.search_file, content)
+
+    return search_widths(recipe.model, engine, recipe.calibration_data, evaluations, on_round=save)
+
+
+def _saved(workdir):
+    if not workdir.search_file.exists():
+        return None
+    try:
+        return json.loads(workdir.search_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{workdir.search_file} cannot be read ({error}). Remove it to search anew."
+        ) from None
+
+
+def _refuse_other_settings(workdir, settings):
+    state = _saved(workdir)
+    for name, value in settings.items():
+        then = value if state is None else state["settings"].get(name)
+        if then != value:
+            raise ValueError(
+                f"{workdir.place} holds a search with {name}={then!r}, now {value!r}. Give the "
+                "same settings to go on with it, or another --name."
+            )

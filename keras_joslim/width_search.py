@@ -1,0 +1,65 @@
+"""Searching the widths of a trained model: an engine asks, the model's losses are told."""
+
+import numpy as np
+from tqdm import tqdm
+
+
+def search_widths(
+    model, engine, calibration_data, evaluations=None, num_asked=8, on_round=None, progress=True
+):
+    """Lets an engine search the widths of a model whose weights stay as they are.
+
+    The second stage of two-stage methods (Once-for-All, AutoSlim). Losses are those of
+    `model.losses_at`, BatchNormalization on the batch's statistics; each network is
+    measured once. A restored engine goes on where it was.
+
+    Args:
+        model: the compiled, trained `SlimmableModel`.
+        engine: an engine of `keras_joslim.search` over its width space.
+        calibration_data: `(x, y)` or `(x, y, sample_weight)`, one batch that the weights
+            were not trained on.
+        evaluations: networks to measure in all, those already in the history included;
+            fewer if the engine is `done` before. `None` goes on until it is, which only
+            `GreedySearch` ever is in a large width space.
+        num_asked: networks asked for at a time.
+        on_round: called without arguments after each round of losses, to save the state.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The engine's `History`, all of it with losses.
+
+    Raises:
+        ValueError: an engine over another width space, fewer than one evaluation.
+
+    Example:
+
+    >>> engine = kj.search.NSGA2Search(slim.width_space, kj.costs.MACs(slim))
+    >>> history = kj.search_widths(slim, engine, (x_validation, y_validation), evaluations=500)
+    >>> front = kj.ParetoFront.build(slim, history.widths[history.leading(40)], ...)
+    """
+    if list(engine.space.names) != list(model.width_space.names):
+        raise ValueError(
+            f"The engine searches other channel groups ({len(engine.space)}) than those of model "
+            f"{model.name!r} ({len(model.width_space)}): make it with `model.width_space`."
+        )
+    if evaluations is not None and evaluations < 1:
+        raise ValueError(f"Expected one evaluation or more. Received: evaluations={evaluations}")
+    history = engine.history
+    with tqdm(total=evaluations, desc="searching widths", disable=not progress, leave=False) as bar:
+        while True:
+            waiting = np.flatnonzero(~history.evaluated)
+            if len(waiting):
+                losses = history.losses
+                losses[waiting] = model.losses_at(history.widths[waiting], *calibration_data)
+                engine.tell(losses)
+                if on_round is not None:
+                    on_round()
+            bar.update(len(history) - bar.n)
+            room = num_asked if evaluations is None else evaluations - len(history)
+            if engine.done or room <= 0:
+                return history
+            before = len(history)
+            engine.ask(min(num_asked, room))
+            if len(history) == before:
+                # Only repeats are left to ask for: every legal network has been measured.
+                return history

@@ -1,0 +1,182 @@
+"""Every method by one config field, searches after training, and nothing chosen by test data."""
+
+import json
+
+import numpy as np
+import pytest
+
+from configs.digits import get_config
+from keras_joslim.app import main, recipe
+from keras_joslim.app.methods import METHODS
+from keras_joslim.app.search import search
+from keras_joslim.app.train import train
+from keras_joslim.app.workdir import Workdir
+from keras_joslim.datasets import Dataset, Split
+
+
+def _config(method):
+    """Fourteen steps of a method on the digits, its numbers small."""
+    config = get_config()
+    config.method.name = method
+    config.method.tau = 2
+    config.method.prior_points = 4
+    config.method.calibration_size = 60
+    config.train.epochs = 1
+    config.train.warmup_epochs = 0
+    config.train.batch_size = 72
+    config.train.steps_per_execution = 1
+    config.calibration.batches = 1
+    config.search.evaluations = 12
+    config.front.networks = 4
+    config.slim.choices = 3
+    return json.loads(config.to_json())
+
+
+def _widths(front):
+    return [point.widths for point in front], [tuple(e["widths"]) for e in front.history]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of random widths, trained: what searches are made on."""
+    workdir = Workdir(tmp_path_factory.mktemp("search") / "run")
+    train(workdir, _config("random"), say=lambda *_: None)
+    return workdir
+
+
+# The others go the same way through the same code.
+QUICK = ("autoslim", "joslim", "uniform")
+EVERY = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(METHODS)
+]
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_every_method_is_one_field_and_never_sees_test_data(tmp_path, monkeypatch, method):
+    config = _config(method)
+    front = train(Workdir(tmp_path / "honest"), config, say=lambda *_: None)
+    losses, macs = zip(*((p.validation["loss"], p.costs["macs"]) for p in front))
+    assert all(np.diff(macs) > 0)
+    assert all(np.diff(losses) < 0)
+    # As many networks are judged for each method, the ends besides.
+    assert len(front.history) <= 4 + 2
+    epochs = (tmp_path / "honest" / "logs" / "epochs.jsonl").read_text().splitlines()
+    assert 0 < json.loads(epochs[-1])["hypervolume"] < 1
+
+    # With noise for test labels every width that was chosen stays the same.
+    load = recipe.datasets.load
+
+    def noisy(**options):
+        data = load(**options)
+        labels = np.random.default_rng(0).permutation(data.test.labels)
+        test = Split(data.test.images, labels)
+        return Dataset(data.name, data.train, data.validation, test, data.num_classes)
+
+    monkeypatch.setattr(recipe.datasets, "load", noisy)
+    other = train(Workdir(tmp_path / "noisy"), config, say=lambda *_: None)
+    assert _widths(front) == _widths(other)
+    assert [p.validation for p in front] == [p.validation for p in other]
+    # The noise was there: test results differ.
+    assert [p.test["loss"] for p in front] != [p.test["loss"] for p in other]
+
+
+@pytest.mark.parametrize(
+    ("method", "cost"), [("mobo", "macs"), ("nsga2", "parameters"), ("greedy", "parameters")]
+)
+def test_a_search_writes_a_front_beside_the_old_one(trained, method, cost):
+    before = trained.front_file.read_bytes()
+    main.main(
+        ["joslim", "search", f"--workdir={trained.path}", f"--method={method}", f"--cost={cost}"]
+    )
+    found = Workdir(trained.path, f"{method}-{cost}")
+    front = found.front()
+    assert front.cost == cost
+    assert trained.front_file.read_bytes() == before
+    for point in (*front, *front.ends):
+        assert (found.place / point.files["keras"]).is_file()
+    state = json.loads(found.search_file.read_text())
+    measured = len(state["engine"]["history"]["widths"])
+    assert measured == 12 or method == "greedy"
+    assert all(loss is not None for loss in state["engine"]["history"]["losses"])
+
+
+def test_the_files_of_a_search_are_exported_profiled_and_drawn(trained):
+    name = "--name=small"
+    workdir = f"--workdir={trained.path}"
+    main.main(["joslim", "search", workdir, "--method=greedy", "--evaluations=8", name])
+    main.main(["joslim", "export", workdir, "--formats=fp32", name])
+    main.main(["joslim", "profile", workdir, "--processes=1", "--runs=2", name])
+    main.main(["joslim", "plot", workdir, name])
+    found = Workdir(trained.path, "small")
+    for point in found.front():
+        assert (found.place / point.files["fp32"]).is_file()
+        assert point.latency["host"]["fp32"]["min"] > 0
+    assert "run, small" in found.report_file.read_text()
+    assert not (trained.path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "method", ["mobo", *(pytest.param(m, marks=pytest.mark.slow) for m in ("nsga2", "greedy"))]
+)
+def test_a_killed_search_ends_as_if_it_had_not_been(trained, monkeypatch, method):
+    straight = search(Workdir(trained.path, f"a-{method}"), method, say=lambda *_: None)
+
+    from keras_joslim.app import search as module
+
+    real, writes = module.atomic.write_json, []
+
+    def killing(path, content):
+        real(path, content)
+        writes.append(path)
+        if len(writes) == 2:
+            raise KeyboardInterrupt
+
+    workdir = Workdir(trained.path, f"b-{method}")
+    with monkeypatch.context() as patch:
+        patch.setattr(module.atomic, "write_json", killing)
+        with pytest.raises(KeyboardInterrupt):
+            search(workdir, method, say=lambda *_: None)
+    assert not workdir.front_file.exists()
+    said = []
+    again = search(workdir, method, say=said.append)
+    assert any("Going on with the search at" in line for line in said)
+    assert _widths(again) == _widths(straight)
+
+
+def test_another_search_of_the_same_name_is_refused_by_the_field(trained):
+    workdir = Workdir(trained.path, "same")
+    search(workdir, "greedy", evaluations=4, say=lambda *_: None)
+    with pytest.raises(ValueError, match="method='greedy', now 'mobo'. .*another --name"):
+        search(workdir, "mobo", evaluations=4)
+    said = []
+    search(workdir, "greedy", evaluations=4, say=said.append)
+    assert "has its front already" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search"], "needs --method, one of mobo, nsga2, greedy"),
+        (["search", "--method=hill"], "hill"),
+        (["search", "--method=mobo", "--name=../x"], "name of a search is made of letters"),
+        (["search", "--method=mobo", "--evaluations=0"], "evaluations"),
+        (["export", "--name=absent"], "no front of a search named 'absent'; there are: "),
+        (["train", "--name=x"], "--name is the name of a search; `joslim train` has none"),
+    ],
+)
+def test_what_is_wrong_with_the_command_is_said(trained, arguments, message):
+    command = ["joslim", arguments[0], f"--workdir={trained.path}", *arguments[1:]]
+    with pytest.raises(ValueError, match=message):
+        main.main(command)
+
+
+def test_a_run_that_is_not_trained_cannot_be_searched(tmp_path):
+    workdir = Workdir(tmp_path / "run")
+    workdir.claim(_config("random"))
+    with pytest.raises(ValueError, match="is at step 0 of 14. `joslim train"):
+        search(Workdir(workdir.path, "x"), "greedy")
+
+
+def test_a_method_that_does_not_exist_is_refused_with_those_that_do(tmp_path):
+    with pytest.raises(ValueError, match="fixed, uniform, random, .*'simple'"):
+        train(Workdir(tmp_path / "run"), _config("simple"))
