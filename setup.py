@@ -53,8 +53,9 @@ GLYPHS = [
 ]
 
 # `NSGA2Search`, which Once-for-All networks are searched with: the best-kept implementation there
-# is. Not a plain dependency: it brings autograd, cma, moocore and matplotlib along.
-NSGA2 = ["pymoo>=0.6.1.5"]
+# is. Not a plain dependency: it brings autograd, cma, moocore (LGPL) and matplotlib along. Earlier
+# releases draw from numpy's global generator: a search resumed with them would not be the same.
+NSGA2 = ["pymoo>=0.6.2"]
 
 EXTRAS_REQUIRE = {
     "glyphs": GLYPHS,

@@ -25,6 +25,7 @@ hypervolume is that of (test error, cost as part of the full network's), up to t
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -347,21 +348,21 @@ def table(arguments):
             for i, (m, s) in enumerate(zip(mean, spread))
         ]
         print(f"| {row} | {len(numbers)} | {' | '.join(cells)} |")
-    missing = [row for row in ROWS if row not in results]
-    if missing:
-        print(f"\nNot run: {', '.join(missing)}.")
+    seeds = {seed for found in results.values() for seed in (r["seed"] for r in found)}
+    missing = {
+        row: sorted(set(arguments.seeds) - {r["seed"] for r in results.get(row, ())})
+        for row in ROWS
+    }
+    lines = [f"{row} (seeds {', '.join(map(str, m))})" for row, m in missing.items() if m]
+    print(f"\nNot run: {'; '.join(lines) or 'nothing'}. Seeds here: {sorted(seeds)}.")
     figure(results, arguments)
 
 
 def cell(mean, spread):
     """Per cent."""
-    if np_isnan(mean):
+    if math.isnan(mean):
         return "-"
-    return f"{100 * mean:.1f}" if np_isnan(spread) else f"{100 * mean:.1f} ± {100 * spread:.1f}"
-
-
-def np_isnan(value):
-    return value != value
+    return f"{100 * mean:.1f}" if math.isnan(spread) else f"{100 * mean:.1f} ± {100 * spread:.1f}"
 
 
 def summary(result):

@@ -22,6 +22,7 @@ measured once with trained weights: its front is that of the enumeration.
 
 import functools
 import itertools
+import json
 import pathlib
 import sys
 
@@ -186,11 +187,8 @@ class Table(Problem):
         if not path.exists():
             raise SystemExit(f"{path} is not there: search_engines.py --record={name} makes it")
         with np.load(path) as data:
-            legal = [data[f"legal_{i}"].tolist() for i in range(int(data["groups"]))]
+            self.space = WidthSpace.from_dict(json.loads(str(data["space"])))
             self.widths, losses, costs = data["widths"], data["losses"], data["costs"]
-        self.space = WidthSpace(
-            [ChannelGroup(f"g{i}", widths[-1], widths) for i, widths in enumerate(legal)],
-        )
         self._losses = {row.tobytes(): x for row, x in zip(self.widths, losses, strict=True)}
         self._costs = {row.tobytes(): x for row, x in zip(self.widths, costs, strict=True)}
         kept = front_indices(losses, costs)

@@ -8,8 +8,7 @@ loss a sum of exponentials, the cost a sum of products of neighbouring widths. F
 
 * *ask, fit*: `JoslimSearch.ask(1)` with hyper-parameters fitted in it from an earlier fit, the
   slowest ask there is in a long run.
-* *ask*: the same with the hyper-parameters of a fit at most 5 % of the history ago, as most asks
-  in a long run are.
+* *ask*: the same with hyper-parameters that are held, as in most asks of a long run.
 * *scikit-learn*: GaussianProcessRegressor (Matern-5/2, noise) fitted to the history each time,
   mean and deviation of 2,000 legal candidates; no restarts, no scalarisation, no refinement.
 
@@ -28,7 +27,7 @@ import time
 GROUPS = 25
 SIZES = (100, 300, 1000)
 CANDIDATES = 2000
-TARGET = 0.5
+TARGET = 0.2
 
 
 def main():

@@ -21,9 +21,12 @@ class CandidateSource:
     def __init__(self, space):
         self.space = space
         self.counts = np.array([len(legal) for legal in space.legal])
+        self._columns = np.arange(len(space))
         self._table = np.zeros((len(space), self.counts.max()), np.int32)
+        self._place = np.zeros((len(space), space.full.max() + 1), np.int64)
         for group, legal in enumerate(space.legal):
             self._table[group, : len(legal)] = legal
+            self._place[group, legal] = np.arange(len(legal))
 
     def initial(self, rng, count, parents):
         """Candidates from everywhere.
@@ -50,20 +53,6 @@ class CandidateSource:
             ]
         )
 
-    def around(self, rng, count, best):
-        """Candidates near the best ones, for local refinement.
-
-        Args:
-            rng: `numpy.random.Generator`.
-            count: how many mutations, besides the moves of single groups.
-            best: widths, the best first, `(b, groups)`.
-
-        Returns:
-            int32 `(m, groups)`: the first one with each group moved up and down by one legal
-            step and by larger ones, and mutations of all.
-        """
-        return np.concatenate([self._single_moves(best[0]), self.mutations(rng, count, best)])
-
     def mutations(self, rng, count, parents):
         """Parents with some groups moved, up or down, by at least one legal step."""
         searchable = self.space.searchable
@@ -81,7 +70,8 @@ class CandidateSource:
         places[:, searchable] += offsets.astype(np.int64)
         return self._widths(places)
 
-    def _single_moves(self, widths):
+    def single_moves(self, widths):
+        """Widths `(groups,)` with each group moved up and down by one legal step and by more."""
         places = self._places(widths[None])
         steps = np.unique(
             [np.maximum(1, np.round(reach * (self.counts - 1))) for reach in _REACHES], axis=0
@@ -106,9 +96,10 @@ class CandidateSource:
 
     def _places(self, widths):
         """Indices of widths among the legal ones of their groups."""
-        columns = [np.searchsorted(legal, widths[:, i]) for i, legal in enumerate(self.space.legal)]
-        return np.stack(columns, axis=1)
+        return self._place[self._columns, widths]
 
     def _widths(self, places):
         places = np.clip(places, 0, self.counts - 1)
-        return self.space.canonical(self._table[np.arange(len(self.space)), places])
+        widths = self._table[self._columns, places]
+        # Legal each for itself; only an ordering can still move them.
+        return self.space.canonical(widths) if self.space.ordering else widths

@@ -65,8 +65,7 @@ class History:
 
     def unseen(self, widths):
         """Which rows of `widths`, `(m, groups)`, are not in the history: bool `(m,)`."""
-        rows = np.ascontiguousarray(widths, np.int32)
-        return np.array([row.tobytes() not in self._seen for row in rows], bool)
+        return np.array([key not in self._seen for key in row_keys(widths)], bool)
 
     def append(self, widths, cost):
         """Adds one entry without a loss.
@@ -138,34 +137,34 @@ class History:
         self._losses, self._noise = values.tolist(), deviations.tolist()
 
     def leading(self, count):
-        """The best entries, front after front.
+        """The best entries, front by front.
 
-        The front of the evaluated entries, the front of the rest, and so on; of the last one that
-        does not fit whole, entries spread evenly over its costs.
+        All of the front of the evaluated entries, then of the front of the rest, and so on, until
+        there are `count`. Of the last front only as many as fit are taken, evenly by cost.
 
         Args:
-            count: at most so many, at least 1.
+            count: how many, at least 1.
 
         Returns:
-            int64 indices by ascending cost.
+            int64 indices by ascending cost; `count`, or all evaluated entries if there are fewer.
 
         Raises:
             ValueError: a count below 1.
+
+        Example:
+
+        >>> widths = history.widths[history.leading(40)]
         """
         if count < 1:
             raise ValueError(f"Expected one entry or more. Received: count={count}")
-        left, chosen = np.flatnonzero(self.evaluated), []
+        left, chosen = np.flatnonzero(self.evaluated), np.empty(0, np.int64)
         losses, costs = self.losses, self.costs
         while len(left) and len(chosen) < count:
-            # Ties are kept whole, so every round takes one entry or more.
-            front = left[non_dominated(losses[left], costs[left])]
-            left = np.setdiff1d(left, front)
-            room = count - len(chosen)
-            if len(front) > room:
-                front = front[np.argsort(costs[front], kind="stable")]
-                front = front[np.linspace(0, len(front) - 1, room).round().astype(int)]
-            chosen += front.tolist()
-        chosen = np.array(chosen, np.int64)
+            # A front is never empty, so peeling ends.
+            on_front = non_dominated(losses[left], costs[left])
+            front, left = left[on_front], left[~on_front]
+            front = front[np.argsort(costs[front], kind="stable")]
+            chosen = np.append(chosen, front[_evenly(costs[front], count - len(chosen))])
         return chosen[np.argsort(costs[chosen], kind="stable")]
 
     def to_dict(self):
@@ -210,5 +209,30 @@ class History:
         return history
 
 
+def row_keys(widths):
+    """One hashable value a row of widths `(n, groups)`, equal where the rows are: a list."""
+    rows = np.ascontiguousarray(widths, np.int32)
+    if not rows.size:
+        return [b""] * len(rows)
+    # Not strides[0]: that of a single row made by `row[None]` is any number.
+    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel().tolist()
+
+
 def _key(widths):
     return np.asarray(widths, np.int32).tobytes()
+
+
+def _evenly(values, count):
+    """Indices of at most `count` of the ascending values, nearest to evenly spaced ones."""
+    if count >= len(values):
+        return np.arange(len(values))
+    if count == 1:
+        targets = [(values[0] + values[-1]) / 2]
+    else:
+        targets = np.linspace(values[0], values[-1], count)
+    chosen = [-1]
+    for i, target in enumerate(targets):
+        # Beyond the last one, and leaving one for each of the targets to come.
+        free = np.arange(chosen[-1] + 1, len(values) - (count - 1 - i))
+        chosen.append(int(free[np.argmin(np.abs(values[free] - target))]))
+    return np.array(chosen[1:])

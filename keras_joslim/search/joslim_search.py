@@ -10,23 +10,20 @@ import math
 import numpy as np
 import threadpoolctl
 
-from keras_joslim.search import gaussian_process, pareto, scalarisation
+from keras_joslim.search import pareto, scalarisation
 from keras_joslim.search.candidates import CandidateSource
-from keras_joslim.search.history import History
-from keras_joslim.search.pool import Pool, Surrogate
+from keras_joslim.search.history import History, row_keys
+from keras_joslim.search.hyperparameters import Hyperparameters
+from keras_joslim.search.loss_model import LossModel
+from keras_joslim.search.pool import Pool
 from keras_joslim.search.prior_points import neighbours, prior_points
+from keras_joslim.search.whole_number import whole_number
 
 TARGETS = ("uniform", "gap", "lambda")
 BOUNDS = ("optimistic", "upper")
 LENGTHSCALES = ("one", "per_group")
+MEANS = ("linear", "zero")
 
-# Hyper-parameters are fitted to at most so many entries, evenly spaced over the history: they
-# are few, and the fit costs the cube of it. The posterior always has all entries.
-_FIT_ENTRIES = 192
-# They are fitted again when the history has grown by this factor.
-_FIT_GROWTH = 1.05
-# Draws from the priors that the first fit starts from as well; later ones have an earlier fit.
-_FIRST_RESTARTS, _RESTARTS = 3, 0
 # Streams of random numbers, each keyed by (seed, stream, number of the ask).
 _PRIOR, _FIT, _TARGET, _CANDIDATES = range(4)
 
@@ -51,6 +48,11 @@ class JoslimSearch:
         lengthscales: `"one"` for all groups or one `"per_group"`.
         seed: int, at least 0. All randomness derives from it and the number of the ask.
         candidates: how many legal widths each ask begins its search with.
+        mean: prior mean of the loss: `"linear"` in the multipliers, spaced by their logarithm, with
+            a prior of the lengthscales that widens with the number of groups; or `"zero"`, with
+            the published priors.
+        surrogate_entries: at most so many entries of the history make the posterior, three
+            quarters of them the best, front after front; `None` takes all.
 
     Attributes:
         history: the `History` of all widths asked, losses NaN until told.
@@ -69,6 +71,9 @@ class JoslimSearch:
     ...     widths = engine.ask(2)
     ...     engine.tell([measure(w) for w in engine.history.widths])
 
+    The published setting is `JoslimSearch(space, cost, mean="zero", surrogate_entries=None)`; what
+    the defaults gain over it is in `docs/search.md`.
+
     Source: Joslim (ECML-PKDD 2021, arXiv 2007.11752), algorithm 1; PareCO (RealML 2020) for
     `targets="gap"`.
     """
@@ -85,11 +90,14 @@ class JoslimSearch:
         lengthscales="one",
         seed=0,
         candidates=2000,
+        mean="linear",
+        surrogate_entries=400,
     ):
         for name, value, known in (
             ("targets", targets, TARGETS),
             ("bound", bound, BOUNDS),
             ("lengthscales", lengthscales, LENGTHSCALES),
+            ("mean", mean, MEANS),
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {list(known)}. Received: {name}={value!r}")
@@ -102,21 +110,25 @@ class JoslimSearch:
             )
         if not len(space):
             raise ValueError("There is nothing to search: the width space has no channel group.")
+        if surrogate_entries is not None:
+            surrogate_entries = whole_number("surrogate_entries", surrogate_entries, 8)
         self.space, self.cost = space, cost
         self._settings = {
             "targets": targets,
-            "prior_points": _whole("prior_points", prior_points, 1),
+            "prior_points": whole_number("prior_points", prior_points, 1),
             "bound": bound,
             "beta": float(beta),
             "tolerance": float(tolerance),
             "lengthscales": lengthscales,
-            "seed": _whole("seed", seed, 0),
-            "candidates": _whole("candidates", candidates, 1),
+            "seed": whole_number("seed", seed, 0),
+            "candidates": whole_number("candidates", candidates, 1),
+            "mean": mean,
+            "surrogate_entries": surrogate_entries,
         }
         self.history = History(len(space))
         self.last_ask = []
         self._asks = 0
-        self._hyperparameters, self._fitted_entries = None, 0
+        self._model = LossModel(space, mean, lengthscales, surrogate_entries)
         self._source = CandidateSource(space)
         self._prior = None
         self._least_cost, self._full_cost = self._costs(np.stack([space.smallest, space.full]))
@@ -144,7 +156,7 @@ class JoslimSearch:
             ValueError: m below 1; points wanted beyond the prior ones while no loss has been
                 told. Nothing has changed then.
         """
-        m = _whole("m", m, 1)
+        m = whole_number("m", m, 1)
         waiting = self._waiting_prior_points()[:m]
         points = [_point("prior", cost=cost) for cost in self._costs(waiting)]
         rows = list(waiting)
@@ -187,14 +199,15 @@ class JoslimSearch:
 
     def state(self):
         """All that later asks depend on, besides space and cost: a JSON dict."""
-        fitted = self._hyperparameters
+        fitted = self._model.fitted
         return {
             "settings": dict(self._settings),
             "groups": list(self.space.names),
             "asks": self._asks,
             "history": self.history.to_dict(),
             "hyperparameters": None if fitted is None else fitted.to_dict(),
-            "fitted_entries": self._fitted_entries,
+            "fitted_entries": self._model.fitted_entries,
+            "fitted_density": self._model.fitted_density,
             "last_ask": [dict(point) for point in self.last_ask],
         }
 
@@ -212,7 +225,7 @@ class JoslimSearch:
             settings, groups = dict(state["settings"]), list(state["groups"])
             asks, fitted_entries = int(state["asks"]), int(state["fitted_entries"])
             fitted, points = state["hyperparameters"], [dict(p) for p in state["last_ask"]]
-            history = state["history"]
+            history, density = state["history"], float(state.get("fitted_density", 0.0))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Not the state of a width search: {error!r}") from error
         for name, value in self._settings.items():
@@ -227,7 +240,7 @@ class JoslimSearch:
                 f"Received: groups={groups}. Expected: groups={list(self.space.names)}"
             )
         history = History.from_dict(history)
-        fitted = None if fitted is None else gaussian_process.Hyperparameters.from_dict(fitted)
+        fitted = None if fitted is None else Hyperparameters.from_dict(fitted)
         if len(history):
             costs = self._costs(self.space.validate(history.widths))
             wrong = np.flatnonzero(costs != history.costs)
@@ -239,7 +252,8 @@ class JoslimSearch:
                     f"{costs[entry]:g} here."
                 )
         self.history, self.last_ask, self._asks = history, points, asks
-        self._hyperparameters, self._fitted_entries = fitted, fitted_entries
+        self._model.fitted, self._model.fitted_entries = fitted, fitted_entries
+        self._model.fitted_density = density
 
     # -- prior points --------------------------------------------------------
 
@@ -281,10 +295,10 @@ class JoslimSearch:
 
     def _pool(self, surrogate, rng, taken):
         """Candidates that are new, or, if the space is exhausted, seen: pool and kind."""
-        excluded = {row.tobytes() for row in taken}
+        excluded = set(row_keys(np.array(taken, np.int32))) if taken else set()
 
         def free(widths):
-            return np.array([row.tobytes() not in excluded for row in widths], bool)
+            return np.array([key not in excluded for key in row_keys(widths)], bool)
 
         pool = Pool(surrogate, self._source, lambda w: free(w) & self.history.unseen(w))
         candidates = self._source.initial(rng, self._settings["candidates"], self._parents())
@@ -305,41 +319,11 @@ class JoslimSearch:
         return pool, "repeat"
 
     def _surrogate(self):
-        """The process of the latest losses, fitted again if the history has grown."""
-        evaluated = self.history.evaluated
-        widths, losses = self.history.widths[evaluated], self.history.losses[evaluated]
-        standard_losses = gaussian_process.standardise(losses)
-        standard_costs = gaussian_process.standardise(self.history.costs[evaluated])
-        inputs, targets = self._inputs(widths), standard_losses(losses)
-        extra_noise = (self.history.noise[evaluated] / standard_losses.scale) ** 2
-        due = len(losses) >= _FIT_GROWTH * self._fitted_entries
-        if self._hyperparameters is None or due:
-            self._fit(inputs, targets, extra_noise)
+        """What is known of the objectives from the latest losses."""
         sign = -1.0 if self._settings["bound"] == "optimistic" else 1.0
-        return Surrogate(
-            process=gaussian_process.GaussianProcess(
-                inputs, targets, self._hyperparameters, extra_noise
-            ),
-            cost=self._costs,
-            losses=standard_losses,
-            costs=standard_costs,
-            inputs=self._inputs,
-            deviations=sign * math.sqrt(self._settings["beta"]),
-        )
-
-    def _fit(self, inputs, targets, extra_noise):
-        n = len(targets)
-        kept = np.unique(np.linspace(0, n - 1, min(n, _FIT_ENTRIES)).round().astype(int))
-        self._hyperparameters = gaussian_process.fit(
-            inputs[kept],
-            targets[kept],
-            per_group=self._settings["lengthscales"] == "per_group",
-            start=self._hyperparameters,
-            restarts=_FIRST_RESTARTS if self._hyperparameters is None else _RESTARTS,
-            rng=self._rng(_FIT, self._asks),
-            extra_noise=extra_noise[kept],
-        )
-        self._fitted_entries = n
+        deviations = sign * math.sqrt(self._settings["beta"])
+        rng = self._rng(_FIT, self._asks)
+        return self._model.surrogate(self.history, self._costs, deviations, rng)
 
     def _targets(self, m):
         """m target costs, or weights with `targets="lambda"`."""
@@ -379,10 +363,6 @@ class JoslimSearch:
         """Widths to mutate: the front's."""
         return self.history.widths[self._front()]
 
-    def _inputs(self, widths):
-        """Multipliers of the groups that can vary."""
-        return self.space.multipliers(widths)[:, self.space.searchable]
-
     def _costs(self, widths):
         """Costs of widths `(n, groups)`, checked: float64 `(n,)`."""
         if not len(widths):
@@ -405,16 +385,3 @@ def _point(kind, **known):
     point |= {"kind": kind, "missed_tolerance": False} | known
     point["cost"] = float(point["cost"])
     return point
-
-
-def _whole(name, value, least):
-    """`value` as an int of at least `least`."""
-    try:
-        whole = int(value)
-        if isinstance(value, bool) or whole != value or whole < least:
-            raise ValueError
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{name} must be a whole number, at least {least}. Received: {name}={value!r}"
-        ) from None
-    return whole

@@ -8,6 +8,8 @@ import dataclasses
 
 import numpy as np
 
+from keras_joslim.search.history import row_keys
+from keras_joslim.search.moves import SingleMoves
 from keras_joslim.search.scalarisation import tchebyshev
 
 # Refinement stops after so many rounds, or so many rounds that changed nothing.
@@ -15,7 +17,7 @@ _ROUNDS = 10
 _IDLE_ROUNDS = 2
 # Mutated in each round: the best so many, into so many children.
 _PARENTS = 8
-_CHILDREN = 96
+_CHILDREN = 48
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Pool:
 
     def __init__(self, surrogate, source, admit):
         self.surrogate, self.source, self._admit = surrogate, source, admit
-        self._known = set()
+        # Where in the arrays each network is; -1 if it was left out.
+        self._known = {}
         groups = len(source.space)
         self.widths = np.empty((0, groups), np.int32)
         self.costs, self.means, self.sds = np.empty((3, 0))
@@ -68,10 +71,9 @@ class Pool:
                 its while if `widths` come from far and wide.
         """
         fresh = []
-        for i, row in enumerate(np.ascontiguousarray(widths, np.int32)):
-            key = row.tobytes()
+        for i, key in enumerate(row_keys(widths)):
             if key not in self._known:
-                self._known.add(key)
+                self._known[key] = -1
                 fresh.append(i)
         widths = widths[fresh]
         widths = widths[self._admit(widths)]
@@ -82,6 +84,8 @@ class Pool:
             kept = self._undominated(widths, costs)
             widths, costs = widths[kept], costs[kept]
         means, sds = self.surrogate.process.predict(self.surrogate.inputs(widths))
+        for i, key in enumerate(row_keys(widths)):
+            self._known[key] = len(self.widths) + i
         self.widths = np.concatenate([self.widths, widths])
         self.costs = np.concatenate([self.costs, costs])
         self.means = np.concatenate([self.means, means])
@@ -122,12 +126,30 @@ class Pool:
         """
         choice, idle = self._choose(choose, None), 0
         for _ in range(_ROUNDS):
-            self.add(self.source.around(rng, _CHILDREN, self._best(choice)))
+            self._refine(choice, rng)
             last, choice = choice, self._choose(choose, choice.weight)
             idle = idle + 1 if choice.index == last.index else 0
             if idle == _IDLE_ROUNDS:
                 break
         return choice
+
+    def _refine(self, choice, rng):
+        """Adds candidates near the best ones: moves of one group, of several, and mutations."""
+        best = self._best(choice)
+        moved = self.source.single_moves(best[0])
+        self.add(moved)
+        places = np.array([self._known[key] for key in row_keys(moved)], np.int64)
+        single = (places >= 0) & ((moved != best[0]).sum(axis=1) == 1)
+        moved, places = moved[single], places[single]
+        bounds = self.means + self.surrogate.deviations * self.sds
+        costs, origin = self.surrogate.costs(self.costs), choice.index
+        moves = SingleMoves(
+            best[0], moved, bounds[places] - bounds[origin], costs[places] - costs[origin]
+        )
+        combined = moves.combined(rng, bounds[origin], costs[origin], choice.weight)
+        if self.source.space.ordering:
+            combined = self.source.space.canonical(combined)
+        self.add(np.concatenate([combined, self.source.mutations(rng, _CHILDREN, best)]))
 
     def _objectives(self):
         bounds = self.means + self.surrogate.deviations * self.sds

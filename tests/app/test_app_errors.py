@@ -21,7 +21,7 @@ def command(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fly", "--workdir=x"], "Expected one command of run, train, search, export, profile, plot"),
+        (["fly", "--workdir=x"], "Expected one command of run, train, search, export"),
         (["run", "train", "--workdir=x"], "Expected one command"),
         (["export"], "needs --workdir"),
         (["run", "--workdir=x"], "needs --config=FILE.*there is no run in x to go on with"),

@@ -1,24 +1,17 @@
-"""Random, NSGA-II and greedy search: what they ask, where they end, how they go on."""
+"""What all engines do alike: legal and new widths, clear refusals, a state that goes on exactly."""
 
 import json
 
-import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
 
-from keras_joslim.search import (
-    GreedySearch,
-    JoslimSearch,
-    NSGA2Search,
-    RandomSearch,
-    front_indices,
-    hypervolume,
-)
+from keras_joslim.search import GreedySearch, JoslimSearch, NSGA2Search, RandomSearch
+from keras_joslim.width_space import ChannelGroup, WidthSpace
 from tests.search.engine_problems import chain, saturating, search
 
-ENGINES = (RandomSearch, NSGA2Search, GreedySearch, JoslimSearch)
-GENERATIONS = ENGINES[:3]
+AFTER_TRAINING = (RandomSearch, NSGA2Search, GreedySearch)
+GENERATIONS = AFTER_TRAINING[1:]
+ENGINES = (*AFTER_TRAINING, JoslimSearch)
 
 
 def _problem(**options):
@@ -26,58 +19,128 @@ def _problem(**options):
     return space, cost, saturating(space, (1, 2, 1, 3), (1, 5, 3, 2))
 
 
+def _through_json(kind, state, space, cost):
+    engine = kind(space, cost)
+    engine.restore(json.loads(json.dumps(state, allow_nan=False)))
+    return engine
+
+
 @pytest.mark.parametrize("kind", ENGINES)
-def test_an_engine_restored_at_any_point_asks_the_same(kind):
-    space, cost, loss = _problem()
-    straight = search(kind(space, cost), loss, 90)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_restored_at_any_point_the_asks_are_the_same(kind, seed):
+    """Before and after asks and tells, in the middle of generations, losses drifting."""
+    space, cost, loss = _problem(ordering=[(0, 1)])
+    rng = np.random.default_rng(seed)
 
-    def restored(engine):
-        other = kind(space, cost)
-        other.restore(json.loads(json.dumps(engine.state())))
-        return other
+    def told(engine, k):
+        return (loss(engine.history.widths) * (1 + 0.1 * np.sin(k)) + 0.01 * k).tolist()
 
-    again = search(kind(space, cost), loss, 90, after_round=restored)
-    np.testing.assert_array_equal(again.history.widths, straight.history.widths)
-    np.testing.assert_array_equal(again.history.losses, straight.history.losses)
+    engine, asked, states = kind(space, cost), [], []
+    portions = rng.integers(1, 17, size=20).tolist()
+    for k, m in enumerate(portions):
+        states.append(engine.state())
+        asked.append(engine.ask(m))
+        states.append(engine.state())
+        engine.tell(told(engine, k))
+    assert len(engine.history) > 60
+    for start in sorted(rng.choice(2 * len(portions), 8, replace=False).tolist()):
+        other = _through_json(kind, states[start], space, cost)
+        assert other.state() == states[start]
+        for k in range(start // 2, min(start // 2 + 6, len(portions))):
+            if 2 * k >= start:
+                np.testing.assert_array_equal(other.ask(portions[k]), asked[k])
+            other.tell(told(other, k))
 
 
-@pytest.mark.parametrize("kind", GENERATIONS)
-def test_an_engine_restored_between_asking_and_telling_goes_on(kind):
-    space, cost, loss = _problem()
-    straight, other = kind(space, cost), kind(space, cost)
-    for engine in (straight, other):
-        search(engine, loss, 20)
-        engine.ask(3)
-    restored = kind(space, cost)
-    restored.restore(json.loads(json.dumps(other.state())))
-    for engine in (straight, restored):
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("ordering", [(), ((0, 1), (2, 3)), ((0, 1), (0, 2), (1, 3))])
+def test_widths_are_legal_new_and_enter_the_history(kind, ordering):
+    space, cost, loss = _problem(ordering=ordering)
+    engine, asked = kind(space, cost), []
+    while len(asked) < 100 and not engine.done:
+        widths = engine.ask(7)
+        assert widths.dtype == np.int32
+        assert 1 <= len(widths) <= 7
+        asked += widths.tolist()
+        np.testing.assert_array_equal(engine.history.widths, asked)
+        assert np.isnan(engine.history.losses[-len(widths) :]).all()
         engine.tell(loss(engine.history.widths))
-        search(engine, loss, 60)
-    np.testing.assert_array_equal(restored.history.widths, straight.history.widths)
-
-
-@pytest.mark.parametrize("kind", ENGINES)
-def test_widths_are_legal_and_none_is_asked_twice(kind):
-    space, cost, loss = _problem(ordering=[(0, 1), (2, 3)])
-    history = search(kind(space, cost), loss, 120).history
-    np.testing.assert_array_equal(space.validate(history.widths), history.widths)
-    assert len(np.unique(history.widths, axis=0)) == len(history)
-    np.testing.assert_array_equal(history.costs, cost(history.widths))
+    assert len({tuple(row) for row in asked}) == len(asked) >= 100
+    np.testing.assert_array_equal(space.validate(asked), asked)
+    np.testing.assert_array_equal(engine.history.costs, cost(np.array(asked)))
 
 
 @pytest.mark.parametrize("kind", GENERATIONS)
 def test_a_generation_must_be_told_before_the_next(kind):
     space, cost, loss = _problem()
     engine = kind(space, cost)
-    # Generations of all three are smaller than this.
-    engine.ask(10**6)
-    with pytest.raises(ValueError, match=r"Call `tell\(losses\)` with all \d+ of the history"):
-        engine.ask(1)
+    first = engine.ask(10**6)
+    before = engine.state()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"Call `tell\(losses\)` with all {len(first)} of"):
+            engine.ask(1)
+    assert engine.state() == before
     engine.tell(loss(engine.history.widths))
-    assert len(engine.ask(1)) == 1
+    # In parts, and told in between or not, it is the same generation.
+    parts = _through_json(kind, engine.state(), space, cost)
+    whole = engine.ask(10**6)
+    asked = [parts.ask(1)]
+    parts.tell(loss(parts.history.widths))
+    asked += [parts.ask(1), parts.ask(10**6)]
+    np.testing.assert_array_equal(np.concatenate(asked), whole)
 
 
 @pytest.mark.parametrize("kind", GENERATIONS)
+def test_a_generation_is_judged_by_the_losses_told_at_its_end(kind):
+    space, cost, loss = _problem()
+    asked = []
+    for tells in ((loss,), (loss, lambda w: -loss(w)), (lambda w: -loss(w),)):
+        engine = search(kind(space, cost), loss, 90, num_asked=10**6)
+        engine.ask(10**6)
+        for values in tells:
+            engine.tell(values(engine.history.widths))
+        asked.append(engine.ask(10**6).tolist())
+    assert asked[0] == asked[1]
+    assert asked[0] != asked[2]
+
+
+@pytest.mark.parametrize("kind", AFTER_TRAINING)
+def test_a_search_that_is_done_says_so(kind):
+    space, cost = chain(sizes=(3, 2), min_width=0.1)
+    engine = search(kind(space, cost), lambda w: -cost(w), 10**6)
+    assert engine.done
+    before = engine.state()
+    with pytest.raises(ValueError, match="The search is done"):
+        engine.ask(1)
+    other = _through_json(kind, before, space, cost)
+    assert other.done
+    assert other.state() == before
+
+
+def test_joslims_search_is_never_done():
+    space, cost = chain(sizes=(2, 2), min_width=0.1)
+    engine = JoslimSearch(space, cost)
+    assert not engine.done
+    engine.ask(4)
+    engine.tell(-cost(engine.history.widths))
+    engine.ask(1)
+    assert engine.last_ask[0]["kind"] == "repeat"
+    assert not engine.done
+
+
+@pytest.mark.parametrize("kind", AFTER_TRAINING)
+def test_a_space_of_one_network_and_groups_of_one_width(kind):
+    engine = kind(WidthSpace([ChannelGroup("a", 3, (3,))]), lambda w: w.sum(-1))
+    assert engine.ask(5).tolist() == [[3]]
+    engine.tell([0.5])
+    assert engine.done
+    space = WidthSpace([ChannelGroup("a", 3, (3,)), ChannelGroup("b", 30, tuple(range(11, 31)))])
+    engine = search(kind(space, lambda w: w.sum(-1)), lambda w: -w.sum(-1), 15)
+    assert len(engine.history) >= 10
+    assert (engine.history.widths[:, 0] == 3).all()
+
+
+@pytest.mark.parametrize("kind", AFTER_TRAINING)
 @pytest.mark.parametrize("m", [0, -1, 1.5, True])
 def test_a_number_of_points_that_is_none_is_refused(kind, m):
     space, cost, _ = _problem()
@@ -85,236 +148,83 @@ def test_a_number_of_points_that_is_none_is_refused(kind, m):
         kind(space, cost).ask(m)
 
 
-@pytest.mark.parametrize("kind", GENERATIONS)
-def test_a_state_of_another_search_is_refused_by_name(kind):
+@pytest.mark.parametrize("kind", AFTER_TRAINING)
+def test_losses_that_are_not_finite_or_too_few_change_nothing(kind):
+    space, cost, _ = _problem()
+    engine = kind(space, cost)
+    engine.ask(1)
+    before = engine.state()
+    with pytest.raises(ValueError, match="The loss of entry 0 of the history"):
+        engine.tell([np.nan])
+    with pytest.raises(ValueError, match="losses of all 1 entries"):
+        engine.tell([1.0, 2.0])
+    assert engine.state() == before
+
+
+@pytest.mark.parametrize("kind", AFTER_TRAINING)
+def test_bad_costs_and_empty_spaces_are_refused(kind):
+    space, _, _ = _problem()
+    with pytest.raises(ValueError, match="no channel group"):
+        kind(WidthSpace([]), lambda w: w.sum(-1))
+    for bad in (lambda w: 1.0, lambda w: np.full(len(w), np.nan)):
+        with pytest.raises(ValueError, match="as many finite numbers"):
+            kind(space, bad).ask(1)
+
+
+@pytest.mark.parametrize("kind", AFTER_TRAINING)
+def test_a_state_of_another_search_is_refused_by_name_and_changes_nothing(kind):
     space, cost, loss = _problem()
-    state = search(kind(space, cost), loss, 10).state()
-    other, _, _ = _problem(sizes=(16, 32, 64, 48))
-    renamed = {**state, "groups": [*state["groups"][:-1], "other"]}
-    with pytest.raises(ValueError, match="over other channel groups"):
-        kind(space, cost).restore(renamed)
-    with pytest.raises(ValueError, match="with another cost: entry 0 .* costs"):
-        kind(space, lambda w: 2 * cost(w)).restore(state)
-    with pytest.raises(ValueError, match="Not the state of a width search"):
-        kind(space, cost).restore({"settings": {}})
-    assert list(other.names) == state["groups"]
-
-
-def test_a_state_of_other_settings_is_refused_by_name():
-    space, cost, loss = _problem()
-    state = search(NSGA2Search(space, cost, seed=1), loss, 10).state()
-    with pytest.raises(ValueError, match="with seed=1; this engine has seed=2"):
-        NSGA2Search(space, cost, seed=2).restore(state)
-    state = search(GreedySearch(space, cost, step=0.2), loss, 10).state()
-    with pytest.raises(ValueError, match="with step=0.2; this engine has step=0.1"):
-        GreedySearch(space, cost).restore(state)
-
-
-# -- random ------------------------------------------------------------------
-
-
-def test_random_search_goes_through_a_small_space_once():
-    space, cost, loss = _problem(choices=3, ordering=[(0, 1)])
-    engine = search(RandomSearch(space, cost), loss, 10**6)
-    assert engine.done
-    legal = np.unique(space.sample(np.random.default_rng(0), 5000), axis=0)
-    np.testing.assert_array_equal(np.unique(engine.history.widths, axis=0), legal)
-    np.testing.assert_array_equal(engine.history.widths[:2], [space.full, space.smallest])
-    with pytest.raises(ValueError, match="The search is done"):
-        engine.ask(1)
-
-
-def test_random_search_draws_multipliers_uniformly():
-    space, cost = chain(sizes=(400, 1000))
-    engine = search(RandomSearch(space, cost), saturating(space, (1, 1), (1, 1)), 1000)
-    drawn = space.multipliers(engine.history.widths[2:1000])
-    for group in drawn.T:
-        # Uniform on [0.25, 1]: within four standard errors of 998 draws.
-        assert abs(group.mean() - 0.625) < 4 * 0.2165 / np.sqrt(998)
-        assert abs(group.std() - 0.2165) < 0.015
-    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.13
-
-
-# -- NSGA-II -----------------------------------------------------------------
-
-
-def test_nsga2_comes_nearer_to_a_known_front_than_random_search():
-    space, cost, loss = _problem(choices=8)
-    rows = np.unique(space.sample(np.random.default_rng(0), 60000), axis=0)
-    corner = (loss(space.smallest[None])[0], 1.1 * cost(space.full))
-    best = hypervolume(loss(rows), cost(rows), corner)
-    volumes = {}
-    for kind in (NSGA2Search, RandomSearch):
-        volumes[kind] = [
-            hypervolume(h.losses[:240], h.costs[:240], corner) / best
-            for h in (search(kind(space, cost, seed=s), loss, 240).history for s in range(3))
+    state = search(kind(space, cost), loss, 50).state()
+    others = [other for other in AFTER_TRAINING if other is not kind]
+    entries = {"RandomSearch": None, "NSGA2Search": "population", "GreedySearch": "path"}
+    broken = json.loads(json.dumps(state))
+    broken["history"]["widths"][0][0] = 1
+    cases = [
+        (space, cost, {**state, "groups": ["g0", "g1", "g2", "other"]}, "other channel groups"),
+        (space, lambda w: 2 * cost(w), state, "with another cost: entry 0 of the history costs"),
+        (space, cost, {"settings": {}}, f"Not the state of a width search by {kind.__name__}"),
+        (space, cost, None, f"Not the state of a width search by {kind.__name__}"),
+        (space, cost, JoslimSearch(space, cost).state(), "Not the state of a width search by"),
+        (space, cost, broken, "The width of group 'g0'"),
+        *(
+            (space, cost, other(space, cost).state(), f"by {other.__name__}; this engine is")
+            for other in others
+        ),
+    ]
+    if entries[kind.__name__]:
+        name = entries[kind.__name__]
+        cases += [
+            (space, cost, {**state, name: [0, 999]}, r"the history of \d+ does not.*999"),
+            (space, cost, {k: v for k, v in state.items() if k != name}, f"Not the state.*{name}"),
+            (space, cost, {**state, "generation": [[1, 1, 1, 1]]}, "The width of group 'g0'"),
         ]
-    assert min(volumes[NSGA2Search]) > 0.98
-    assert min(volumes[NSGA2Search]) > max(volumes[RandomSearch])
-
-
-def test_the_first_generation_has_both_ends_and_as_many_networks_as_said():
-    space, cost, _ = _problem()
-    engine = NSGA2Search(space, cost, population=12)
-    first = engine.ask(100)
-    assert len(first) == 12
-    assert (first == space.full).all(1).any()
-    assert (first == space.smallest).all(1).any()
-
-
-@pytest.mark.parametrize("population", [2, 7, 4.5])
-def test_a_population_out_of_range_is_refused(population):
-    space, cost, _ = _problem()
-    with pytest.raises(ValueError, match=f"population .*Received: population={population}"):
-        NSGA2Search(space, cost, population=population)
-
-
-def test_without_pymoo_the_command_that_installs_it_is_named(monkeypatch):
-    import sys
-
-    space, cost, _ = _problem()
-    monkeypatch.setitem(sys.modules, "pymoo", None)
-    with pytest.raises(ValueError, match="pip install pymoo"):
-        NSGA2Search(space, cost)
-
-
-# -- greedy ------------------------------------------------------------------
-
-
-def test_each_round_takes_what_loses_least_per_cost_saved():
-    # Two groups of four channels, one channel a step; the cost of (a, b) is 3 a + b.
-    space, _ = chain(sizes=(4, 4))
-    losses = {
-        (4, 4): 1.0,  # 16
-        (3, 4): 1.2,  # 0.2 for 3
-        (4, 3): 1.05,  # 0.05 for 1: taken
-        (3, 3): 1.11,  # 0.06 for 3: taken
-        (4, 2): 1.1,  # 0.05 for 1
-        (2, 3): 1.5,  # 0.39 for 3
-        (3, 2): 1.2,  # 0.09 for 1: taken, 11 in all
-    }
-
-    def cost(widths):
-        return 3.0 * np.asarray(widths)[..., 0] + np.asarray(widths)[..., 1]
-
-    engine = GreedySearch(space, cost, targets=[11 / 16, 15 / 16], step=0.25)
-    while not engine.done:
-        engine.ask(5)
-        engine.tell([losses[tuple(row)] for row in engine.history.widths.tolist()])
-    assert engine.path.tolist() == [[4, 4], [4, 3], [3, 3], [3, 2]]
-    assert engine.chosen[15 / 16].tolist() == [4, 3]
-    assert engine.chosen[11 / 16].tolist() == [3, 2]
-    assert set(map(tuple, engine.history.widths.tolist())) == set(losses)
-
-
-def test_the_path_of_a_toy_by_brute_force():
-    space, cost = chain(sizes=(6, 5, 7))
-    loss = saturating(space, (1, 2, 3), (2, 1, 3))
-    engine = search(GreedySearch(space, cost, targets=[0.2], step=0.01), loss, 10**6)
-    path = [space.full]
-    while cost(path[-1]) > 0.2 * cost(space.full):
-        now, best = path[-1], None
-        for group in range(3):
-            smaller = np.array(now)
-            smaller[group] -= 1
-            if smaller[group] < space.smallest[group]:
-                continue
-            rate = (loss(smaller) - loss(now)) / (cost(now) - cost(smaller))
-            if best is None or rate < best[0]:
-                best = (rate, smaller)
-        path.append(best[1])
-    np.testing.assert_array_equal(engine.path, path)
-    np.testing.assert_array_equal(engine.chosen[0.2], path[-1])
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    st.lists(st.integers(2, 40), min_size=1, max_size=5),
-    st.integers(0, 10**6),
-    st.floats(0.05, 1.0),
-    st.booleans(),
-)
-def test_greedy_reaches_every_target(sizes, seed, step, ordered):
-    rng = np.random.default_rng(seed)
-    ordering = []
-    if ordered and len(sizes) > 1:
-        sizes = sorted(sizes)
-        ordering = [(i, i + 1) for i in range(len(sizes) - 1)]
-    space, cost = chain(sizes=sizes, ordering=ordering)
-    table = {}
-
-    def loss(widths):
-        # No order at all: even a larger network may lose more.
-        return [table.setdefault(tuple(row), rng.random()) for row in np.atleast_2d(widths)]
-
-    least = cost(space.smallest) / cost(space.full)
-    targets = [*rng.uniform(least, 1.0, 3).tolist(), float(least)]
-    engine = search(GreedySearch(space, cost, targets, step), loss, 10**6)
-    assert engine.done
-    assert list(engine.chosen) == targets
-    for target, widths in engine.chosen.items():
-        assert cost(widths) <= target * cost(space.full) * (1 + 1e-9)
-    assert (np.diff(engine.path, axis=0) <= 0).all()
-    np.testing.assert_array_equal(space.validate(engine.path), engine.path)
-
-
-def test_groups_that_save_nothing_are_shrunk_where_nothing_else_is_left():
-    space, _ = chain(sizes=(8, 8))
-
-    def cost(widths):
-        return np.maximum(np.asarray(widths)[..., 0], np.asarray(widths)[..., 1]) * 10.0
-
-    loss = saturating(space, (1, 2), (1, 1))
-    engine = search(GreedySearch(space, cost, [0.5], step=0.1), loss, 10**6)
-    assert cost(engine.chosen[0.5]) <= 40
+    for its_space, its_cost, given, text in cases:
+        engine = kind(its_space, its_cost)
+        before = engine.state()
+        with pytest.raises(ValueError, match=text):
+            engine.restore(given)
+        assert engine.state() == before
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("kind", "settings", "text"),
     [
-        ({"targets": [0.5, 0.0]}, r"in \(0, 1\]. Received: 0.0"),
-        ({"targets": [0.5, 0.01]}, "no target below that can be reached. Received: 0.01"),
-        ({"targets": []}, "at least one target"),
-        ({"step": 0.0}, "Received: step=0.0"),
+        (RandomSearch, {"seed": 2}, "with seed=0; this engine has seed=2"),
+        (NSGA2Search, {"seed": 2}, "with seed=0; this engine has seed=2"),
+        (NSGA2Search, {"population": 8}, "with population=40; this engine has population=8"),
+        (GreedySearch, {"step": 0.3}, r"with step=0\.1; this engine has step=0\.3"),
+        (GreedySearch, {"targets": [0.5]}, r"with targets=\[.*\]; this engine has targets=\[0\.5"),
     ],
 )
-def test_what_greedy_cannot_do_is_refused(arguments, message):
+def test_a_state_of_other_settings_is_refused_by_name(kind, settings, text):
+    space, cost, loss = _problem()
+    state = search(kind(space, cost), loss, 10).state()
+    with pytest.raises(ValueError, match=text):
+        kind(space, cost, **settings).restore(state)
+
+
+@pytest.mark.parametrize("kind", [RandomSearch, NSGA2Search])
+def test_a_seed_out_of_range_is_refused(kind):
     space, cost, _ = _problem()
-    with pytest.raises(ValueError, match=message):
-        GreedySearch(space, cost, **arguments)
-
-
-# -- the best of a history ---------------------------------------------------
-
-
-def test_leading_peels_front_after_front():
-    from keras_joslim.search import History
-
-    history = History(1)
-    # (cost, loss): a front of three, behind it two, behind these one; one without a loss.
-    points = [(1, 3.0), (2, 2.0), (3, 1.0), (2, 3.0), (3, 2.0), (3, 3.0), (4, np.nan)]
-    for i, (cost, _) in enumerate(points[:-1]):
-        history.append([i + 1], float(cost))
-    history.set_losses([loss for _, loss in points[:-1]])
-    history.append([9], 4.0)
-    assert set(history.leading(3)) == {0, 1, 2}
-    assert set(history.leading(5)) == {0, 1, 2, 3, 4}
-    # Of a front that does not fit, evenly over the costs.
-    assert history.leading(2).tolist() == [0, 2]
-    assert set(history.leading(4)) == {0, 1, 2, 3}
-    assert set(history.leading(100)) == {0, 1, 2, 3, 4, 5}
-    costs = history.costs[history.leading(100)]
-    assert (np.diff(costs) >= 0).all()
-    with pytest.raises(ValueError, match="count=0"):
-        history.leading(0)
-
-
-def test_leading_ends_where_all_are_equal():
-    from keras_joslim.search import History
-
-    history = History(1)
-    for i in range(6):
-        history.append([i + 1], 5.0)
-    history.set_losses([2.0] * 6)
-    assert len(history.leading(4)) == 4
-    assert len(front_indices(history.losses, history.costs)) == 1
+    with pytest.raises(ValueError, match="seed must be a whole number, at least 0"):
+        kind(space, cost, seed=-1)

@@ -273,6 +273,17 @@ def test_the_points_found_beat_ten_thousand_random_ones_that_cost_no_more():
     assert max(ranks) < 0.02
 
 
+def test_the_published_surrogate_can_be_had():
+    problem = Problem(groups=6)
+    engine = problem.run(_engine(problem, mean="zero", surrogate_entries=None), 30)
+    process = engine._surrogate().process
+    assert process.hyperparameters.slope is None
+    np.testing.assert_array_equal(process.inputs, problem.space.multipliers(engine.history.widths))
+    thinned = problem.run(_engine(problem, surrogate_entries=20), 30)._surrogate().process
+    assert thinned.hyperparameters.slope > 0
+    assert len(thinned.inputs) == 20
+
+
 # -- determinism and state ---------------------------------------------------------------------
 
 
@@ -329,6 +340,10 @@ def test_a_state_of_another_search_is_refused_and_changes_nothing():
         with pytest.raises(ValueError, match=text):
             engine.restore(state)
         assert len(engine.history) == 0
+    # One written before there was the setting.
+    old = state | {"settings": {k: v for k, v in state["settings"].items() if k != "mean"}}
+    with pytest.raises(ValueError, match=r"with mean=None; this engine has mean='linear'"):
+        _engine(problem).restore(old)
     with pytest.raises(ValueError, match="other channel groups"):
         _engine(Problem(groups=5)).restore(state)
     with pytest.raises(ValueError, match="another cost: entry 0"):
@@ -459,6 +474,8 @@ def test_the_number_of_points_is_a_whole_number(m):
         ({"targets": "cost"}, r"targets must be one of \['uniform', 'gap', 'lambda'\].*'cost'"),
         ({"bound": "lower"}, r"bound must be one of .*bound='lower'"),
         ({"lengthscales": "all"}, r"lengthscales must be one of .*lengthscales='all'"),
+        ({"mean": "cost"}, r"mean must be one of \['linear', 'zero'\].*mean='cost'"),
+        ({"surrogate_entries": 3}, r"surrogate_entries must be a whole number, at least 8"),
         ({"beta": -1.0}, r"beta must be at least 0 .*beta=-1\.0"),
         ({"tolerance": 2}, r"tolerance is a part .*tolerance=2"),
         ({"prior_points": 0}, r"prior_points must be a whole number, at least 1"),

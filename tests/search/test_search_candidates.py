@@ -98,7 +98,7 @@ def test_candidates_are_legal(space):
     for widths in (
         source.initial(rng, 400, parents),
         source.initial(rng, 400, parents[:1]),
-        source.around(rng, 50, parents),
+        source.single_moves(parents[0]),
         source.mutations(rng, 50, parents),
     ):
         np.testing.assert_array_equal(space.validate(widths), widths)
@@ -125,7 +125,7 @@ def test_mutations_move_and_moves_around_contain_all_neighbours():
     moved = source.mutations(rng, 200, parent[None]) != parent
     assert moved.any(axis=1).all()
     assert moved.any(axis=0).all()
-    assert _rows(neighbours(WIDE, parent[None])) <= _rows(source.around(rng, 1, parent[None]))
+    assert _rows(neighbours(WIDE, parent[None])) <= _rows(source.single_moves(parent))
 
 
 def test_candidates_depend_on_the_generator_alone():

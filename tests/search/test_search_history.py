@@ -78,6 +78,9 @@ def test_membership_and_unseen():
     assert np.array([8, 32], np.int64) in history
     assert [32, 8] not in history
     assert history.unseen(np.array([[8, 16], [16, 16]])).tolist() == [False, True]
+    # A view of one row, whose stride between rows says nothing.
+    assert history.unseen(np.array([8, 32], np.int32)[None]).tolist() == [False]
+    assert history.unseen(np.empty((0, 2), np.int32)).tolist() == []
 
 
 def test_no_widths_twice():
@@ -133,3 +136,56 @@ def test_a_foreign_description_is_refused(change):
         History.from_dict(_history().to_dict() | change)
     with pytest.raises(ValueError, match="Not the description of a history"):
         History.from_dict({"entries": []})
+
+
+def _told(points):
+    """A history of (cost, loss) points."""
+    history = History(groups=1)
+    for i, (cost, _) in enumerate(points):
+        history.append([i + 1], cost)
+    history.set_losses([loss for _, loss in points])
+    return history
+
+
+def test_leading_peels_front_after_front():
+    # The front is 0, 2, 5; behind it 1, 4; then 3. One more has no loss yet.
+    history = _told([(1, 3.0), (2, 3.0), (2, 2.0), (3, 3.0), (3, 2.0), (3, 1.0)])
+    history.append([9], 0.5)
+    assert history.leading(3).tolist() == [0, 2, 5]
+    # Ascending in cost over all fronts: costs 1, 2, 2, 3, 3, and the older one of a tie first.
+    assert set(history.leading(5).tolist()) == {0, 1, 2, 4, 5}
+    assert np.diff(history.costs[history.leading(5)]).tolist() == [1.0, 0.0, 1.0, 0.0]
+    assert set(history.leading(6)) == set(history.leading(100)) == {0, 1, 2, 3, 4, 5}
+    assert history.leading(100).dtype == np.int64
+
+
+def test_leading_thins_the_last_front_evenly_by_cost():
+    costs = [0.0, 1.0, 2.0, 3.0, 40.0, 60.0, 98.0, 99.0, 100.0]
+    history = _told([(cost, 100.0 - cost) for cost in costs])
+    assert history.leading(2).tolist() == [0, 8]
+    # Nearest to 0, 33, 67, 100; by rank it would be 0, 3, 5, 8.
+    assert history.leading(4).tolist() == [0, 4, 5, 8]
+    assert history.leading(3).tolist() == [0, 4, 8]
+    assert history.leading(1).tolist() == [4]
+    for count in range(1, 10):
+        assert len(set(history.leading(count).tolist())) == count
+
+
+def test_leading_thins_the_last_front_only():
+    # Two fronts of three, the second one dearer by 10 and as good.
+    history = _told([(1, 3.0), (2, 2.0), (3, 1.0), (11, 3.0), (12, 2.0), (13, 1.0)])
+    assert history.leading(5).tolist() == [0, 1, 2, 3, 5]
+    assert history.leading(4).tolist() == [0, 1, 2, 4]
+
+
+def test_leading_ends_where_all_are_equal_or_nothing_has_a_loss():
+    assert len(_told([(5, 2.0)] * 6).leading(4)) == 4
+    assert sorted(_told([(5, 2.0)] * 6).leading(10)) == list(range(6))
+    assert _history().leading(3).tolist() == []
+    assert History(groups=2).leading(3).shape == (0,)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_leading_of_fewer_than_one_is_refused(count):
+    with pytest.raises(ValueError, match=f"one entry or more. Received: count={count}"):
+        _history().leading(count)
