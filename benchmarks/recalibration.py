@@ -27,7 +27,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 RESULTS = ROOT / "benchmarks" / "results" / "recalibration"
-BUDGETS = (6, 8, 12, 16, 24, 48)
+BUDGETS = (8, 12, 16, 24, 48)
 LOOK_EVERY = 10
 
 

@@ -5,7 +5,7 @@
     python benchmarks/search_engines.py --record=digits    # makes benchmarks/tables/digits.npz
 
 Problems and how each front is known: `benchmarks/search_problems.py`; by default the five analytic
-ones, and `digits` and `resnet`, recorded tables. Every engine asks for 4 networks at a time, is
+ones and the recorded tables of `--record`. Every engine asks for 4 networks at a time, is
 told the (measured) losses of its whole history, and so on. Printed: the hypervolume of the *true*
 losses of all networks visited, as a share of the exact front's, mean and standard deviation over
 seeds; reference point: the loss of the smallest and the cost of the full network.
@@ -14,12 +14,13 @@ seeds; reference point: the loss of the smallest and the cost of the full networ
 * `scikit-learn`: as `published`, its candidates and acquisition too, but with scikit-learn's
   GaussianProcessRegressor (Matern-5/2, one lengthscale, noise), fitted by it to all of the history
   at every ask.
-* `published`: `JoslimSearch(mean="zero", surrogate_entries=None)`.
-* `joslim`: `JoslimSearch` as it comes. Not by default: `per_group`, with one lengthscale a group;
-  `all_entries`, with all of the history in the posterior.
+* `published`: `JoslimSearch(lengthscales="one", mean="zero", surrogate_entries=None)`.
+* `joslim`: `JoslimSearch` as it comes. Not by default: `one_lengthscale`, with one for all groups;
+  `zero_mean`, with the published mean and priors; `all_entries`, with all of the history in the
+  posterior.
 
-To save hours `scikit-learn`, `published` and `per_group` stop at 300 evaluations, and so do all
-engines on recorded tables.
+To save hours `scikit-learn`, `published`, `one_lengthscale` and `zero_mean` stop at 300
+evaluations, and so do all engines on recorded tables.
 
 One JSON file a problem, engine and seed is left in the folder; what is there is not run again.
 """
@@ -40,9 +41,10 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 RESULTS = ROOT / "benchmarks" / "results" / "search_engines"
 ENGINES = ("random", "nsga2", "scikit-learn", "published", "joslim")
 RIVALS = ("random", "nsga2", "scikit-learn")
-RECORDED = ("digits", "resnet")
+RECORDED = ("digits", "resnet", "digits_random", "resnet_random")
 ASKED = 4
-MOST = {"scikit-learn": 300, "published": 300, "per_group": 300}
+# Evaluations after which an engine is not followed any further.
+MOST = {"scikit-learn": 300, "published": 300, "one_lengthscale": 300, "zero_mean": 300}
 
 
 def main():
@@ -153,9 +155,10 @@ def make(name, given, seed):
     if name == "scikit-learn":
         return scikit_search(space, cost, seed)
     settings = {
-        "published": {"mean": "zero", "surrogate_entries": None},
+        "published": {"lengthscales": "one", "mean": "zero", "surrogate_entries": None},
         "joslim": {},
-        "per_group": {"lengthscales": "per_group"},
+        "one_lengthscale": {"lengthscales": "one"},
+        "zero_mean": {"mean": "zero"},
         "all_entries": {"surrogate_entries": None},
     }
     return JoslimSearch(space, cost, seed=seed, **settings[name])
@@ -252,7 +255,8 @@ def table(folder, problems, engines, seeds, marks):
 def record(name):
     """Trains a slimmable network on digits and writes the losses of all of its networks.
 
-    Few legal widths a group, so that all can be measured: `losses_at` of the 360 validation
+    `digits` is the network of `configs/digits.py`, `resnet` a CIFAR ResNet-8; trained with
+    `UniformWidths`, or with `RandomWidths` as before a search after training. Few legal widths a group, so that all can be measured: `losses_at` of the 360 validation
     images, BatchNorm on their statistics. MACs are the cost.
     """
     import itertools
@@ -265,9 +269,10 @@ def record(name):
     from keras_joslim.costs import MACs
 
     config = digits.get_config()
-    config.method.name = "uniform"
-    config.slim.choices = {"digits": 3, "resnet": 4}[name]
-    if name == "resnet":
+    network, _, method = name.partition("_")
+    config.method.name = method or "uniform"
+    config.slim.choices = {"digits": 3, "resnet": 4}[network]
+    if network == "resnet":
         config.model.name = "cifar_resnet"
         config.model.options = {"depth": 8}
     recipe = make_recipe(config.to_dict())

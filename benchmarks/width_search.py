@@ -9,8 +9,9 @@ loss a sum of exponentials, the cost a sum of products of neighbouring widths. F
 * *ask, fit*: `JoslimSearch.ask(1)` with hyper-parameters fitted in it from an earlier fit, the
   slowest ask there is in a long run.
 * *ask*: the same with hyper-parameters that are held, as in most asks of a long run.
-* *scikit-learn*: GaussianProcessRegressor (Matern-5/2, noise) fitted to the history each time,
-  mean and deviation of 2,000 legal candidates; no restarts, no scalarisation, no refinement.
+* *scikit-learn*: GaussianProcessRegressor (Matern-5/2, one lengthscale, noise) fitted to the
+  history each time, mean and deviation of 2,000 legal candidates; no restarts, no scalarisation, no
+  refinement.
 
 Each is the median, and in brackets the minimum, of the repeats (one for scikit-learn at 1000); all
 losses are told anew before each ask. The engine limits itself to one thread; `--threads` is for
@@ -37,7 +38,7 @@ def main():
         "--threads", type=int, default=1, help="threads of scikit-learn's linear algebra"
     )
     parser.add_argument("--repeats", type=int, default=5, help="asks a size")
-    parser.add_argument("--lengthscales", choices=("one", "per_group"), default="one")
+    parser.add_argument("--lengthscales", choices=("one", "per_group"), default="per_group")
     arguments = parser.parse_args()
     # The library reads these when numpy is first imported.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
@@ -156,13 +157,12 @@ def scikit_seconds(space, loss, size, arguments):
 
     rng = np.random.default_rng(2)
     seconds = []
-    lengthscale = 1.0 if arguments.lengthscales == "one" else np.ones(GROUPS)
     # One run is enough where one takes a minute.
     repeats = arguments.repeats if size < 1000 else 1
     for _ in range(repeats):
         widths, others = space.sample(rng, size), space.sample(rng, CANDIDATES)
         losses = loss(widths)
-        kernel = ConstantKernel(1.0) * Matern(lengthscale, nu=2.5) + WhiteKernel(1e-2)
+        kernel = ConstantKernel(1.0) * Matern(1.0, nu=2.5) + WhiteKernel(1e-2)
         start = time.perf_counter()
         with warnings.catch_warnings():
             # Parameters at their bounds are of no interest here.

@@ -3,6 +3,8 @@
 import numpy as np
 from tqdm import tqdm
 
+from keras_joslim.calibration_data import checked_calibration_data, refuse_unfit_data
+
 
 def search_widths(
     model, engine, calibration_data, evaluations=None, num_asked=8, on_round=None, progress=True
@@ -11,7 +13,8 @@ def search_widths(
 
     The second stage of two-stage methods (Once-for-All, AutoSlim). Losses are those of
     `model.losses_at`, BatchNormalization on the batch's statistics; each network is
-    measured once. A restored engine goes on where it was.
+    measured once, so the losses of an engine are those of the weights that it was begun with:
+    after more training take a new one. A restored engine goes on where it was.
 
     Args:
         model: the compiled, trained `SlimmableModel`.
@@ -29,7 +32,8 @@ def search_widths(
         The engine's `History`, all of it with losses.
 
     Raises:
-        ValueError: an engine over another width space, fewer than one evaluation.
+        ValueError: an engine over another width space, data that does not fit the model, fewer
+            than one evaluation.
 
     Example:
 
@@ -37,11 +41,13 @@ def search_widths(
     >>> history = kj.search_widths(slim, engine, (x_validation, y_validation), evaluations=500)
     >>> front = kj.ParetoFront.build(slim, history.widths[history.leading(40)], ...)
     """
-    if list(engine.space.names) != list(model.width_space.names):
+    if not hasattr(model, "width_space"):
         raise ValueError(
-            f"The engine searches other channel groups ({len(engine.space)}) than those of model "
-            f"{model.name!r} ({len(model.width_space)}): make it with `model.width_space`."
+            f"Expected a slimmable model: `make_slimmable(model, ...)`. Received: model={model!r}"
         )
+    _refuse_other_space(engine.space, model)
+    calibration_data = checked_calibration_data(calibration_data)
+    refuse_unfit_data(model, calibration_data)
     if evaluations is not None and evaluations < 1:
         raise ValueError(f"Expected one evaluation or more. Received: evaluations={evaluations}")
     history = engine.history
@@ -59,7 +65,26 @@ def search_widths(
             if engine.done or room <= 0:
                 return history
             before = len(history)
-            engine.ask(min(num_asked, room))
+            # The first alone: how many an engine gives before it wants a loss is its own affair.
+            engine.ask(min(num_asked, room) if before else 1)
             if len(history) == before:
                 # Only repeats are left to ask for: every legal network has been measured.
                 return history
+
+
+def _refuse_other_space(space, model):
+    groups, others = ([(g.name, g.legal) for g in s.groups] for s in (model.width_space, space))
+    if groups == others:
+        return
+    if len(groups) != len(others):
+        what = f"{len(others)} channel groups, the model {len(groups)}"
+    else:
+        ours, theirs = next((a, b) for a, b in zip(groups, others) if a != b)
+        what = f"a group {theirs[0]!r} where the model has {ours[0]!r}"
+        if ours[0] == theirs[0]:
+            what = f"other legal widths for group {ours[0]!r}"
+    raise ValueError(
+        f"The engine searches another width space than that of model {model.name!r}: it has "
+        f"{what}. Make the engine with `model.width_space`; to go on with a state in another "
+        "process, give the layers names, as Keras numbers those that have none."
+    )

@@ -23,7 +23,8 @@ Trains a slimmable network, finds its best sub-networks and makes TFLite files o
 joslim run     --config=configs/digits.py --workdir=runs/digits   train, export, profile, plot
 joslim train   --config=... --workdir=...   weights and widths, then the front
 joslim search  --workdir=... --method=mobo|nsga2|greedy [--cost=macs|parameters|memory]
-               [--evaluations=500] [--name=...]   another front of a trained run, beside the first
+               [--evaluations=500] [--targets=uniform|gap|lambda] [--name=...]
+                                            another front of a trained run, beside the first
 joslim export  --workdir=... [--formats=fp32,fp16]
 joslim profile --workdir=... [--processes=5]
 joslim plot    --workdir=...
@@ -59,7 +60,7 @@ def _flag_values(argv):
     )
     flags.DEFINE_enum(
         "targets",
-        "uniform",
+        None,
         TARGETS,
         "Where mobo wants its points (default: uniform).",
         flag_values=values,
@@ -127,13 +128,14 @@ def main(argv):
     if step == "search":
         from keras_joslim.app.search import search
 
-        search(workdir, values.method, values.cost, values.evaluations, values.targets)
+        targets = values.targets or "uniform"
+        search(workdir, values.method, values.cost, values.evaluations, targets)
     if step in ("run", "train"):
         config = workdir.config() if config is None else config
         from keras_joslim.app.train import train
 
         front = train(workdir, config)
-        print(f"History: {len(front.history)} networks; front: {len(front)} points.")
+        print(f"Judged: {len(front.history)} networks; front: {len(front)} points.")
     if step in ("run", "export"):
         from keras_joslim.app.export import export
 
@@ -179,6 +181,7 @@ def _parsed(argv):
     step = rest[1]
     if not values.workdir:
         raise UsageError(f"`joslim {step}` needs --workdir=DIRECTORY")
+    _refuse_unused(step, values)
     if step == "search":
         if not values.method:
             raise UsageError(f"`joslim search` needs --method, one of {', '.join(SEARCHES)}")
@@ -198,6 +201,19 @@ def _parsed(argv):
     _check_formats(values.formats, "--formats")
     _check_formats((config or {}).get("export", {}).get("formats"), "config.export.formats")
     return step, config, values
+
+
+def _refuse_unused(step, values):
+    """Refuses flags that the command would not look at."""
+    if step != "search":
+        for name in ("method", "cost", "evaluations", "targets"):
+            if values[name].value is not None:
+                raise UsageError(
+                    f"--{name} is a flag of `joslim search`; `joslim {step}` takes fields of its "
+                    "config, such as --config.method.name=... or --config.cost=..."
+                )
+    elif values.targets is not None and values.method != "mobo":
+        raise UsageError(f"--targets are those of --method=mobo. Received: {values.method!r}")
 
 
 def _check_formats(names, where):

@@ -90,15 +90,27 @@ def make_schedule(config, model, cost, calibration_data):
     )
 
 
-def make_search(name, space, cost, seed, targets="uniform"):
-    """The engine of a search after training."""
+def make_search(name, space, cost, seed, targets="uniform", greedy_targets=()):
+    """The engine of a search after training.
+
+    Args:
+        name: one of `SEARCHES`.
+        space: the `WidthSpace`.
+        cost: a cost object.
+        seed: of "mobo" and "nsga2".
+        targets: of "mobo".
+        greedy_targets: parts of the full cost that "greedy" walks down to; its own if empty.
+
+    Raises:
+        ValueError: there is none of that name, or targets that cannot be reached.
+    """
     if name not in SEARCHES:
         raise ValueError(f"A search is one of {', '.join(SEARCHES)}. Received: method={name!r}")
     if name == "mobo":
         return JoslimSearch(space, cost, targets=targets, seed=seed)
     if name == "nsga2":
         return NSGA2Search(space, cost, seed=seed)
-    return GreedySearch(space, cost)
+    return GreedySearch(space, cost, targets=list(greedy_targets) or None)
 
 
 def calibration_part(config, data):

@@ -65,6 +65,7 @@ def make_recipe(config):
 
 
 def _make(config):
+    _refuse_counts_below_one(config)
     keras.utils.set_random_seed(config["seed"])
     data = datasets.load(**config["data"])
     train = config["train"]
@@ -97,6 +98,16 @@ def _make(config):
     schedule = methods.make_schedule(config, slim, cost, part)
     monitor = None if isinstance(schedule, Joslim) else FrontMonitor(part, cost)
     return Recipe(config, data, slim, cost, schedule, monitor, part, stream)
+
+
+def _refuse_counts_below_one(config):
+    """What is wanted after the training is looked at before it."""
+    for section, field in (("search", "evaluations"), ("front", "networks")):
+        value = config[section][field]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(
+                f"{section}.{field} is a whole number from 1. Received: {section}.{field}={value!r}"
+            )
 
 
 def _learning_rate(train, steps, steps_per_epoch):

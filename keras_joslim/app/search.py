@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from keras_joslim import atomic
 from keras_joslim.app.methods import make_cost, make_search
 from keras_joslim.app.recipe import make_recipe
@@ -47,13 +49,13 @@ def search(workdir, method, cost=None, evaluations=None, targets="uniform", say=
         say(f"{workdir.place} has its front already.")
         return ParetoFront.load(workdir.front_file)
     found = make_cost(settings["cost"], recipe.model)
-    history = _searched(workdir, recipe, settings, found, say)
-    widths = history.widths[history.leading(config["front"]["networks"])]
+    engine = _searched(workdir, recipe, settings, found, say)
+    widths = candidates(engine, config["front"]["networks"])
     return save_front(workdir, recipe, widths, say, costs=[found])
 
 
 def after_training(workdir, recipe, method, say=print):
-    """The second stage of a two-stage method, part of its training: the `History`."""
+    """The second stage of a two-stage method, part of its training: the engine, at its end."""
     settings = {
         "method": method,
         "cost": recipe.cost.name,
@@ -74,11 +76,19 @@ def _searched(workdir, recipe, settings, cost, say):
     """Runs a search to its end, from its last state if there is one."""
     method, evaluations = settings["method"], settings["evaluations"]
     engine = make_search(
-        method, recipe.model.width_space, cost, recipe.config["seed"], settings["targets"]
+        method,
+        recipe.model.width_space,
+        cost,
+        recipe.config["seed"],
+        settings["targets"],
+        recipe.config["search"]["greedy_targets"],
     )
     state = _saved(workdir)
     if state is not None:
-        engine.restore(state["engine"])
+        try:
+            engine.restore(state["engine"])
+        except ValueError as error:
+            raise _unreadable(workdir, error) from None
         say(f"Going on with the search at {len(engine.history)} networks.")
     else:
         most = "until it ends" if evaluations is None else f"up to {evaluations} networks"
@@ -88,18 +98,38 @@ def _searched(workdir, recipe, settings, cost, say):
         content = {"settings": settings, "engine": engine.state()}
         atomic.write_json(workdir.search_file, content)
 
-    return search_widths(recipe.model, engine, recipe.calibration_data, evaluations, on_round=save)
+    search_widths(recipe.model, engine, recipe.calibration_data, evaluations, on_round=save)
+    if method == "greedy" and not engine.done:
+        say(
+            f"Stopped at {evaluations} networks with {len(engine.chosen)} of the targets reached. "
+            "Without --evaluations the greedy search goes on to the last."
+        )
+    return engine
+
+
+def candidates(engine, count):
+    """The widths worth judging: `count` that the losses put first, and what greedy chose."""
+    widths = engine.history.widths[engine.history.leading(count)]
+    chosen = list(getattr(engine, "chosen", {}).values())
+    return np.unique([*widths, *chosen], axis=0)
 
 
 def _saved(workdir):
     if not workdir.search_file.exists():
         return None
     try:
-        return json.loads(workdir.search_file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{workdir.search_file} cannot be read ({error}). Remove it to search anew."
-        ) from None
+        state = json.loads(workdir.search_file.read_text(encoding="utf-8"))
+        if not {"settings", "engine"} <= set(dict(state)):
+            raise ValueError("it has no settings and engine")
+        return state
+    except (ValueError, TypeError) as error:
+        raise _unreadable(workdir, error) from None
+
+
+def _unreadable(workdir, error):
+    return ValueError(
+        f"{workdir.search_file} cannot be taken up ({error}). Remove it to search anew."
+    )
 
 
 def _refuse_other_settings(workdir, settings):

@@ -90,10 +90,9 @@ def networks_to_judge(workdir, recipe, say=print):
     method = find_method(recipe.config)
     if method.search is not None:
         # Imported here, for the search of a finished run needs what is in this module.
-        from keras_joslim.app.search import after_training
+        from keras_joslim.app.search import after_training, candidates
 
-        history = after_training(workdir, recipe, method.search, say)
-        return history.widths[history.leading(count)]
+        return candidates(after_training(workdir, recipe, method.search, say), count)
     if isinstance(recipe.schedule, Joslim):
         # The networks that came last have no loss yet.
         recipe.schedule.recalibrate(everything=True)

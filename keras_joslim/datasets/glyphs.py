@@ -88,7 +88,7 @@ def load_glyphs(train_size=20000, validation_size=4000, test_size=4000):
     """
     sizes = {"train": train_size, "validation": validation_size, "test": test_size}
     for part, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(
                 f"{part}_size must be a whole number of images from 1. "
                 f"Received: {part}_size={size!r}"

@@ -15,7 +15,8 @@ class FixedWidths(Schedule):
     Args:
         multipliers: width multipliers in (0, 1], 1 among them or not (the full
             network is always trained). Each may be one number for all groups or a
-            sequence of one a group.
+            sequence of one a group. What is not legal goes to the nearest legal width: a
+            multiplier below the space's smallest gives the smallest network.
 
     Raises:
         ValueError: no list, no multipliers in it, or one outside (0, 1].

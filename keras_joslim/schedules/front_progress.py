@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_joslim.calibration_data import checked_calibration_data, refuse_unfit_data
 from keras_joslim.costs import MACs
 from keras_joslim.search.pareto import front_indices, hypervolume
 
@@ -77,7 +78,7 @@ class FrontMonitor(keras.callbacks.Callback):
 
     def __init__(self, calibration_data, cost=None, widths=None):
         super().__init__()
-        self.calibration_data = tuple(calibration_data)
+        self.calibration_data = checked_calibration_data(calibration_data)
         self.cost = cost
         self.widths = widths
         self._progress = FrontProgress()
@@ -89,8 +90,7 @@ class FrontMonitor(keras.callbacks.Callback):
         if widths is None:
             widths = [space.uniform(m) for m in np.linspace(space.min_multiplier, 1.0, 8)]
         self._networks = np.unique([*widths, space.smallest, space.full], axis=0)
-        ends = np.stack([space.full, space.smallest])
-        self._progress.begin(self.model.losses_at(ends, *self.calibration_data))
+        self._progress.begin(refuse_unfit_data(self.model, self.calibration_data))
 
     def on_epoch_end(self, epoch, logs=None):
         losses = self.model.losses_at(self._networks, *self.calibration_data)

@@ -3,16 +3,16 @@
 import inspect
 import time
 
-import keras
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
+from keras_joslim.calibration_data import checked_calibration_data, refuse_unfit_data
 from keras_joslim.costs import MACs
 from keras_joslim.schedules.front_progress import FrontProgress
 from keras_joslim.schedules.schedule import Schedule, held_steps, sandwich
 from keras_joslim.search import JoslimSearch
 from keras_joslim.search.recalibration import Recalibration
+from keras_joslim.search.whole_number import whole_number
 
 
 class Joslim(Schedule):
@@ -34,9 +34,9 @@ class Joslim(Schedule):
             `MACs` of the model if `None`. Give `ParetoFront.build(costs=[...])` the same.
         num_sampled: networks asked for at a time (M).
         seed: fixes the search.
-        recalibration: how many networks of the history to measure again at each search;
-            the others' losses are carried along by what those show, with an uncertainty
-            that grows with age. `None` measures all, as published.
+        recalibration: how many networks of the history to measure again at each search, 8
+            or more; the others' losses are carried along by what those show, with an
+            uncertainty that grows with age. `None` measures all, as published.
         **search: further arguments of `keras_joslim.search.JoslimSearch`
             (`prior_points`, `targets`, `bound`, `lengthscales`, ...).
 
@@ -65,28 +65,17 @@ class Joslim(Schedule):
         **search,
     ):
         super().__init__()
-        if not isinstance(calibration_data, (tuple, list)) or len(calibration_data) not in (2, 3):
-            raise ValueError(
-                "`calibration_data` is a batch held out from training, (x, y) or "
-                f"(x, y, sample_weight). Received: {type(calibration_data).__name__}"
-            )
-        lengths = {len(a) for a in keras.tree.flatten(tuple(calibration_data)) if a is not None}
-        if len(lengths) != 1:
-            raise ValueError(
-                "`calibration_data` must have as many labels as images. "
-                f"Received: lengths {sorted(lengths)}"
-            )
         if cost is not None and (isinstance(cost, type) or not callable(cost)):
             raise ValueError(
                 "`cost` is an object called with widths, such as `costs.Parameters(slim)`. "
                 f"Received: cost={cost!r}"
             )
         _refuse_unknown(search)
-        self.calibration_data = tuple(calibration_data)
+        self.calibration_data = checked_calibration_data(calibration_data)
         self.tau = held_steps(tau)
         self.cost = cost
-        self.num_sampled = int(num_sampled)
-        self.seed = int(seed)
+        self.num_sampled = whole_number("num_sampled", num_sampled, 1)
+        self.seed = whole_number("seed", seed, 0)
         self.seconds = {"recalibration": 0.0, "search": 0.0}
         self._recalibration = None
         if recalibration is not None:
@@ -148,12 +137,11 @@ class Joslim(Schedule):
 
     def on_train_begin(self, logs=None):
         # Told at once, not at the second search.
-        ends = np.stack([self.space.full, self.space.smallest])
-        try:
-            self._progress.begin(self.model.losses_at(ends, *self.calibration_data))
-        except (ValueError, TypeError, tf.errors.OpError) as error:
-            first_line = str(error).strip().partition("\n")[0]
-            raise ValueError(f"`calibration_data` does not fit the model: {first_line}") from error
+        ends = refuse_unfit_data(self.model, self.calibration_data)
+        self._progress.begin(ends)
+        if not self._progress.logs:
+            # The keys are there from the first epoch on: a CSV file keeps those alone.
+            self._progress.update(ends, self.cost(np.stack([self.space.full, self.space.smallest])))
 
     def on_train_end(self, logs=None):
         visited, uniform = len(self.history), self._search.get("prior_points", 20)
@@ -197,6 +185,10 @@ class Joslim(Schedule):
         self._progress.update(losses, history.costs)
         self.seconds["search"] += time.perf_counter() - start
 
+    @property
+    def _budget(self):
+        return None if self._recalibration is None else self._recalibration.budget
+
     def _refuse_inner_boundary(self, step, batch):
         """One execution is one graph call: widths cannot be searched in the middle of it."""
         count = self.model.steps_per_execution
@@ -219,8 +211,12 @@ class Joslim(Schedule):
         return np.unique(widths, axis=0)
 
     def state(self):
+        if self._engine is None:
+            raise ValueError("There is no state yet: `fit` has not begun.")
         sampled = [] if self._sampled is None else self._sampled.tolist()
         return {
+            "tau": self.tau,
+            "budget": self._budget,
             "engine": self._engine.state(),
             "period": self._period,
             "sampled": sampled,
@@ -229,6 +225,13 @@ class Joslim(Schedule):
         }
 
     def restore(self, state):
+        for name, value in (("tau", self.tau), ("budget", self._budget)):
+            if state.get(name) != value:
+                name = {"budget": "recalibration"}.get(name, name)
+                raise ValueError(
+                    f"The state is that of a Joslim with another {name}; this one has "
+                    f"{name}={value!r}. Construct it with the same arguments."
+                )
         self._pending = state
         if getattr(self, "_model", None) is not None:
             self.set_model(self._model)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_joslim.schedules.schedule import Schedule, held_steps, sandwich
+from keras_joslim.search.whole_number import whole_number
 
 
 class RandomWidths(Schedule):
@@ -20,8 +21,8 @@ class RandomWidths(Schedule):
 
     def __init__(self, num_sampled=2, seed=0, tau=1):
         super().__init__()
-        self.num_sampled = int(num_sampled)
-        self.seed = int(seed)
+        self.num_sampled = whole_number("num_sampled", num_sampled, 0)
+        self.seed = whole_number("seed", seed, 0)
         self.tau = held_steps(tau)
 
     def widths(self, step):

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_joslim.search.whole_number import whole_number
+
 
 class NonFiniteLossError(ArithmeticError):
     """A loss became NaN or infinite.
@@ -111,6 +113,4 @@ def held_steps(tau):
     Raises:
         ValueError: it is no whole number from 1.
     """
-    if isinstance(tau, bool) or not isinstance(tau, (int, np.integer)) or tau < 1:
-        raise ValueError(f"`tau` is a whole number of steps from 1. Received: tau={tau!r}")
-    return int(tau)
+    return whole_number("tau", tau, 1)

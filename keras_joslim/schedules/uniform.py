@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_joslim.schedules.schedule import Schedule, held_steps, sandwich
+from keras_joslim.search.whole_number import whole_number
 
 
 class UniformWidths(Schedule):
@@ -13,15 +14,23 @@ class UniformWidths(Schedule):
     Args:
         num_sampled: networks between the full and the smallest one (M).
         seed: with the step it fixes the draw, so a resumed run draws the same.
+        min_multiplier: lower end of the draw, in (0, 1]; the space's smallest if `None`.
         tau: steps for which drawn widths are held, as `Joslim` holds what it searched; 1, as
             published, draws new ones at every step.
-        min_multiplier: lower end of the draw; the space's smallest if `None`.
+
+    Raises:
+        ValueError: an argument out of range.
     """
 
     def __init__(self, num_sampled=2, seed=0, min_multiplier=None, tau=1):
         super().__init__()
-        self.num_sampled = int(num_sampled)
-        self.seed = int(seed)
+        self.num_sampled = whole_number("num_sampled", num_sampled, 0)
+        self.seed = whole_number("seed", seed, 0)
+        if min_multiplier is not None and not 0 < min_multiplier <= 1:
+            raise ValueError(
+                "`min_multiplier` is above 0 and at most 1. "
+                f"Received: min_multiplier={min_multiplier}"
+            )
         self.min_multiplier = min_multiplier
         self.tau = held_steps(tau)
 

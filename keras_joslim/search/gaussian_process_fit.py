@@ -64,8 +64,9 @@ def fit(
         inputs: numbers, `(n, d)`.
         targets: standardised numbers, `(n,)`.
         per_group: one lengthscale an input, rather than one for all.
-        start: `Hyperparameters` to begin from besides the built-in start, such as an earlier fit.
-        restarts: number of further starts, drawn from the priors.
+        start: `Hyperparameters` to begin from, such as an earlier fit.
+        restarts: number of further starts, drawn from the priors. Without any, and with a `start`,
+            that is the only one; else the modes of the priors are one too.
         rng: `numpy.random.Generator` for those; seeded with 0 by default.
         iterations: at most so many steps of L-BFGS a start.
         extra_noise: as for `GaussianProcess`.
@@ -98,9 +99,9 @@ def fit(
     output_scale, slope = map(_mode, (known.OUTPUT_SCALE_PRIOR, known.SLOPE_PRIOR))
     slope = slope if linear else None
     mode = Hyperparameters((_mode(lengthscale_prior),) * count, output_scale, 1e-2, slope)
-    starts = [mode.logarithms]
-    if start is not None:
-        starts.insert(0, start.logarithms)
+    starts = [] if start is None else [start.logarithms]
+    if restarts or not starts:
+        starts.append(mode.logarithms)
     for _ in range(restarts):
         lengthscales = rng.gamma(shape, 1 / rate, count)
         scale = rng.gamma(known.OUTPUT_SCALE_PRIOR[0], 1 / known.OUTPUT_SCALE_PRIOR[1])

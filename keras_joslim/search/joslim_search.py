@@ -21,7 +21,7 @@ from keras_joslim.search.whole_number import whole_number
 
 TARGETS = ("uniform", "gap", "lambda")
 BOUNDS = ("optimistic", "upper")
-LENGTHSCALES = ("one", "per_group")
+LENGTHSCALES = ("per_group", "one")
 MEANS = ("linear", "zero")
 
 # Streams of random numbers, each keyed by (seed, stream, number of the ask).
@@ -45,7 +45,7 @@ class JoslimSearch:
             `mean + sqrt(beta) sd`, for comparison with the published code only.
         beta: at least 0.
         tolerance: how far from its target a cost may be, in parts of the full network's cost.
-        lengthscales: `"one"` for all groups or one `"per_group"`.
+        lengthscales: one `"per_group"`, or `"one"` for all.
         seed: int, at least 0. All randomness derives from it and the number of the ask.
         candidates: how many legal widths each ask begins its search with.
         mean: prior mean of the loss: `"linear"` in the multipliers, spaced by their logarithm, with
@@ -71,8 +71,8 @@ class JoslimSearch:
     ...     widths = engine.ask(2)
     ...     engine.tell([measure(w) for w in engine.history.widths])
 
-    The published setting is `JoslimSearch(space, cost, mean="zero", surrogate_entries=None)`; what
-    the defaults gain over it is in `docs/search.md`.
+    The published setting is `JoslimSearch(space, cost, lengthscales="one", mean="zero",
+    surrogate_entries=None)`; what the defaults gain over it is in `docs/search.md`.
 
     Source: Joslim (ECML-PKDD 2021, arXiv 2007.11752), algorithm 1; PareCO (RealML 2020) for
     `targets="gap"`.
@@ -87,7 +87,7 @@ class JoslimSearch:
         bound="optimistic",
         beta=0.1,
         tolerance=0.02,
-        lengthscales="one",
+        lengthscales="per_group",
         seed=0,
         candidates=2000,
         mean="linear",

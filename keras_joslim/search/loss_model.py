@@ -12,8 +12,10 @@ _FIT_ENTRIES = 192
 # become less by so much an entry, as when losses drift while the weights train.
 _FIT_GROWTH = 1.25
 _FIT_DRIFT = 0.1
-# Draws from the priors that the first fit starts from as well; later ones have an earlier fit.
-_FIRST_RESTARTS, _RESTARTS = 3, 0
+# Draws from the priors that the first fit starts from as well. Later ones start from the earlier
+# fit alone and take few steps: hyper-parameters change little, and the next fit goes on from there.
+_FIRST_RESTARTS = 3
+_STEPS = 20
 # Of the entries of a thinned posterior, the part that is best; the rest is spread over the others.
 _BEST = 0.75
 
@@ -87,16 +89,19 @@ class LossModel:
         )
 
     def _fit(self, inputs, targets, extra_noise, rng):
+        effort = {"iterations": _STEPS, "restarts": 0}
+        if self.fitted is None:
+            effort = {"restarts": _FIRST_RESTARTS}
         self.fitted = gaussian_process_fit.fit(
             inputs,
             targets,
             per_group=self.per_group,
             start=self.fitted,
-            restarts=_FIRST_RESTARTS if self.fitted is None else _RESTARTS,
             rng=rng,
             extra_noise=extra_noise,
             linear=self.linear,
             lengthscale_prior=self._prior,
+            **effort,
         )
         self.fitted_density = self._density(inputs, targets, extra_noise)
 

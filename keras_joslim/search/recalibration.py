@@ -8,12 +8,16 @@ measured, and the others follow the drift that the measured ones show.
 import numpy as np
 
 from keras_joslim.search.pareto import front_indices
+from keras_joslim.search.whole_number import whole_number
 
 # Of the budget, in parts: the front at most this, then the oldest; neighbours of the widths last
 # asked get a quarter as well, and random entries the rest.
 _FRONT, _NEIGHBOURS, _OLDEST = 0.5, 0.125, 0.25
 # Strength of the prior that all losses changed alike, in observations. The fit is to few.
 _PRIOR_STRENGTH = 16.0
+# An entry that strays from the common drift goes on straying: its errors add up faster than those
+# of independent steps. By replayed runs (benchmarks/recalibration.py).
+_PERSISTENCE = 2.0
 # Weight of the earlier rounds in how far the uncertainty has been too small.
 _MEMORY = 0.9
 
@@ -31,7 +35,7 @@ class Recalibration:
         rounds: rounds so far.
 
     Raises:
-        ValueError: a budget below 4.
+        ValueError: a budget below 8.
 
     Example:
 
@@ -42,12 +46,13 @@ class Recalibration:
     """
 
     def __init__(self, budget, seed=0):
-        if isinstance(budget, bool) or int(budget) != budget or budget < 4:
+        try:
+            self.budget, self.seed = whole_number("budget", budget, 8), int(seed)
+        except ValueError:
             raise ValueError(
-                "The budget is a number of networks to measure each time, at least 4: the drift "
-                f"of the others is fitted to them. Received: budget={budget!r}"
-            )
-        self.budget, self.seed = int(budget), int(seed)
+                "The budget of a re-calibration is a whole number of networks, at least 8: the "
+                f"drift of the others is fitted to them. Received: {budget!r}"
+            ) from None
         self.rounds = 0
         self.measured_in = []
         # Running sums of squared errors in parts of what was said, and of their weights.
@@ -56,9 +61,11 @@ class Recalibration:
     def choose(self, history, inputs):
         """The entries to measure now.
 
-        Those without a loss; then, as far as the budget reaches, the front (those longest not
-        measured first, where it is too large), the nearest neighbours of the entries that are
-        new, the ones longest not measured, and random ones.
+        Those without a loss; then, as far as the budget reaches, the cheapest and the most
+        expensive, the front (those longest not measured first, where it is too large), the nearest
+        neighbours of the entries that are new, the ones longest not measured, and random ones. On
+        the front is what may well be: each loss is taken at its lower limit, one standard
+        deviation down.
 
         Args:
             history: the `History`.
@@ -79,8 +86,11 @@ class Recalibration:
         shuffled = rng.permutation(count)
         by_age = shuffled[np.argsort(-age[shuffled], kind="stable")]
         old = np.flatnonzero(history.evaluated)
-        front = old[front_indices(history.losses[old], history.costs[old])]
+        hopeful = history.losses[old] - history.noise[old]
+        front = old[front_indices(hopeful, history.costs[old])]
+        ends = old[[np.argmin(history.costs[old]), np.argmax(history.costs[old])]]
         parts = [
+            (ends, 1.0),
             (by_age[np.isin(by_age, front)], _FRONT),
             (_nearest(inputs, new, old), _NEIGHBOURS),
             (by_age, _OLDEST),
@@ -235,7 +245,8 @@ class _Drift:
         """Losses and standard deviations of other entries."""
         before, deviations = self._transformed(old, noise)
         after = before + self._offset + self._design(before, costs) @ self._coefficients
-        deviations = np.sqrt(deviations**2 + too_sure * self._variance)
+        step = too_sure * _PERSISTENCE**2 * self._variance
+        deviations = np.sqrt(deviations**2 + step)
         if not self._logarithmic:
             return after, deviations
         losses = np.exp(after)

@@ -158,6 +158,8 @@ def test_another_search_of_the_same_name_is_refused_by_the_field(trained):
     [
         (["search"], "needs --method, one of mobo, nsga2, greedy"),
         (["search", "--method=hill"], "hill"),
+        (["search", "--method=nsga2", "--targets=gap"], "those of --method=mobo"),
+        (["plot", "--cost=memory"], "--cost is a flag of `joslim search`"),
         (["search", "--method=mobo", "--name=../x"], "name of a search is made of letters"),
         (["search", "--method=mobo", "--evaluations=0"], "evaluations"),
         (["export", "--name=absent"], "no front of a search named 'absent'; there are: "),
@@ -168,6 +170,25 @@ def test_what_is_wrong_with_the_command_is_said(trained, arguments, message):
     command = ["joslim", arguments[0], f"--workdir={trained.path}", *arguments[1:]]
     with pytest.raises(ValueError, match=message):
         main.main(command)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{", '{"settings": {}, "engine": {}}'])
+def test_a_search_file_that_cannot_be_read_is_named_with_the_remedy(trained, content):
+    workdir = Workdir(trained.path, "broken")
+    workdir.place.mkdir(parents=True, exist_ok=True)
+    settings = '"method": "greedy", "cost": "macs", "evaluations": null, "targets": "uniform"'
+    workdir.search_file.write_text(content.replace('"settings": {}', f'"settings": {{{settings}}}'))
+    with pytest.raises(ValueError, match="search.json cannot be taken up .*Remove it to search"):
+        search(workdir, "greedy")
+
+
+@pytest.mark.parametrize(("section", "field"), [("search", "evaluations"), ("front", "networks")])
+def test_what_comes_after_the_training_is_looked_at_before_it(tmp_path, section, field):
+    config = _config("two_stage")
+    config[section][field] = 0
+    with pytest.raises(ValueError, match=f"{section}.{field} is a whole number from 1.*=0"):
+        train(Workdir(tmp_path / "run"), config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_is_not_trained_cannot_be_searched(tmp_path):

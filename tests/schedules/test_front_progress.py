@@ -71,8 +71,8 @@ def test_joslim_logs_its_history_for_every_callback_whatever_the_order(tmp_path,
     )
     for logs in watching.epochs:
         assert set(KEYS) <= set(logs)
-    # The first search has no losses yet; the second one, at step 2, has.
-    assert [set(KEYS) <= keys for keys in watching.batches[:4]] == [False, False, True, True]
+    # From the first step on, or a CSV file would have no columns for them.
+    assert all(set(KEYS) <= keys for keys in watching.batches)
     for key in KEYS:
         assert len(run.history[key]) == 3
         assert key in (tmp_path / "log.csv").read_text().splitlines()[0]

@@ -99,30 +99,30 @@ def test_each_period_tells_the_losses_of_all_the_history_with_todays_weights(mon
 
 
 def test_on_a_budget_the_measured_losses_are_todays_and_the_others_carried(monkeypatch):
-    slim, joslim = _slim(), _joslim(tau=1, recalibration=5)
+    slim, joslim = _slim(), _joslim(tau=1, recalibration=8)
     joslim.set_model(slim)
     measured = []
     losses_at = slim.losses_at
     monkeypatch.setattr(slim, "losses_at", lambda w, *d: measured.append(w) or losses_at(w, *d))
     _train(slim, joslim, 9)
     # The first call is the reference of the logs; then all of the history, then the budget.
-    assert [len(w) for w in measured[1:]] == [2, 4, 5, 5, 5, 5, 5, 5]
+    assert [len(w) for w in measured[1:]] == [2, 4, 6, 8, 8, 8, 8, 8]
     history, known = joslim.history, joslim.history.evaluated
     np.testing.assert_array_equal(known, [True] * 16 + [False] * 2)
-    assert (history.noise[:16] == 0).sum() == 5
-    assert (history.noise[:16] > 0).sum() == 11
+    assert (history.noise[:16] == 0).sum() == 8
+    assert (history.noise[:16] > 0).sum() == 8
     # Measured with the weights before the last step, which nothing has kept; now all anew.
     joslim.recalibrate(everything=True)
     np.testing.assert_array_equal(history.losses, losses_at(history.widths, *images(9, seed=5)))
     assert (joslim.history.noise == 0).all()
 
 
-def test_a_budget_is_of_four_networks_or_more():
-    with pytest.raises(ValueError, match="at least 4.*budget=3"):
+def test_a_budget_is_of_eight_networks_or_more():
+    with pytest.raises(ValueError, match="re-calibration is .* at least 8.* Received: 3"):
         _joslim(recalibration=3)
 
 
-@pytest.mark.parametrize("budget", [None, 5])
+@pytest.mark.parametrize("budget", [None, 8])
 def test_an_interrupted_run_continues_identically(budget):
     straight, record = _joslim(recalibration=budget), _Record()
     _train(_slim(), straight, 12, record)
@@ -193,7 +193,7 @@ def test_there_is_no_history_before_fit():
 
 @pytest.mark.parametrize("tau", [0, -3, 2.5, "2"])
 def test_tau_is_checked(tau):
-    with pytest.raises(ValueError, match="whole number of steps from 1. Received: tau="):
+    with pytest.raises(ValueError, match="tau must be a whole number, at least 1. Received: tau="):
         _joslim(tau=tau)
 
 

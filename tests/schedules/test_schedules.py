@@ -64,7 +64,9 @@ def test_widths_are_held_for_tau_steps(kind):
 @pytest.mark.parametrize("kind", [kj.UniformWidths, kj.RandomWidths])
 @pytest.mark.parametrize("tau", [0, 1.5, True])
 def test_a_tau_that_is_no_number_of_steps_is_refused(kind, tau):
-    with pytest.raises(ValueError, match=f"whole number of steps from 1. Received: tau={tau}"):
+    with pytest.raises(
+        ValueError, match=f"tau must be a whole number, at least 1. Received: tau={tau}"
+    ):
         kind(tau=tau)
 
 

@@ -275,7 +275,9 @@ def test_the_points_found_beat_ten_thousand_random_ones_that_cost_no_more():
 
 def test_the_published_surrogate_can_be_had():
     problem = Problem(groups=6)
-    engine = problem.run(_engine(problem, mean="zero", surrogate_entries=None), 30)
+    engine = problem.run(
+        _engine(problem, lengthscales="one", mean="zero", surrogate_entries=None), 30
+    )
     process = engine._surrogate().process
     assert process.hyperparameters.slope is None
     np.testing.assert_array_equal(process.inputs, problem.space.multipliers(engine.history.widths))

@@ -45,7 +45,15 @@ def test_the_budget_is_kept_and_spent_and_new_entries_come_first():
 
 def test_new_entries_are_measured_even_beyond_the_budget():
     history, inputs = _grown(30, new=9)
-    np.testing.assert_array_equal(Recalibration(4).choose(history, inputs), np.arange(21, 30))
+    np.testing.assert_array_equal(Recalibration(8).choose(history, inputs), np.arange(21, 30))
+
+
+def test_the_ends_are_measured_each_time():
+    history, inputs = _grown(60)
+    ends = {int(np.argmin(history.costs)), int(np.argmax(history.costs))}
+    assert not ends & {58, 59}
+    for seed in range(5):
+        assert ends <= set(Recalibration(8, seed).choose(history, inputs).tolist())
 
 
 def test_the_front_is_measured_as_far_as_half_the_budget_goes():
@@ -130,7 +138,8 @@ def test_the_uncertainty_says_how_wrong_the_carried_losses_are_and_grows_with_ag
                 age = round_number - np.array(recalibration.measured_in)
                 ages += list(age[others])
     ratio = np.array(errors) / np.array(noises)
-    assert 0.7 < np.sqrt(np.mean(ratio**2)) < 1.5
+    # Sure of a little too little here: these errors are independent from step to step.
+    assert 0.35 < np.sqrt(np.mean(ratio**2)) < 1.1
     young, old = (np.mean(np.array(noises)[np.array(ages) == a]) for a in (1, 4))
     assert old > 1.5 * young
 
@@ -164,9 +173,9 @@ def test_a_state_of_another_budget_is_refused():
         Recalibration(9).restore(state)
 
 
-@pytest.mark.parametrize("budget", [3, 0, 7.5, True])
+@pytest.mark.parametrize("budget", [7, 0, 9.5, True, float("nan"), "many"])
 def test_a_budget_too_small_or_no_number_is_refused(budget):
-    with pytest.raises(ValueError, match=f"Received: budget={budget}"):
+    with pytest.raises(ValueError, match=f"at least 8: .* Received: {budget!r}"):
         Recalibration(budget)
 
 
