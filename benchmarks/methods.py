@@ -344,7 +344,7 @@ def table(arguments):
         mean = np.mean(numbers, axis=0)
         spread = np.std(numbers, axis=0, ddof=1) if len(numbers) > 1 else np.full(len(mean), np.nan)
         cells = [
-            f"{m:.4f} ± {s:.4f}" if i == 0 else cell(m, s)
+            cell(m, s) if i else f"{m:.4f}" + ("" if math.isnan(s) else f" ± {s:.4f}")
             for i, (m, s) in enumerate(zip(mean, spread))
         ]
         print(f"| {row} | {len(numbers)} | {' | '.join(cells)} |")
@@ -441,7 +441,8 @@ def figure(results, arguments):
         xaxis_title=f"{arguments.cost} in % of the full network's",
         yaxis_title="test accuracy in %",
     )
-    path = RESULTS / f"{arguments.data}-{arguments.cost}.html"
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    path = SCRATCH / f"{arguments.data}-{arguments.cost}.html"
     drawing.write_html(path, include_plotlyjs="cdn")
     print(f"\nfigure: {path.relative_to(ROOT)}")
 
