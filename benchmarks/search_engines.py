@@ -256,8 +256,9 @@ def record(name):
     """Trains a slimmable network on digits and writes the losses of all of its networks.
 
     `digits` is the network of `configs/digits.py`, `resnet` a CIFAR ResNet-8; trained with
-    `UniformWidths`, or with `RandomWidths` as before a search after training. Few legal widths a group, so that all can be measured: `losses_at` of the 360 validation
-    images, BatchNorm on their statistics. MACs are the cost.
+    `UniformWidths`, or with `RandomWidths` as before a search after training. Few legal widths a
+    group, so that all can be measured: `losses_at` of the 360 validation images, BatchNorm on
+    their statistics. MACs are the cost.
     """
     import itertools
 

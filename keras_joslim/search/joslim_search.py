@@ -91,7 +91,7 @@ class JoslimSearch:
         seed=0,
         candidates=2000,
         mean="linear",
-        surrogate_entries=400,
+        surrogate_entries=600,
     ):
         for name, value, known in (
             ("targets", targets, TARGETS),

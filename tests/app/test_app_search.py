@@ -58,8 +58,8 @@ def test_every_method_is_one_field_and_never_sees_test_data(tmp_path, monkeypatc
     losses, macs = zip(*((p.validation["loss"], p.costs["macs"]) for p in front))
     assert all(np.diff(macs) > 0)
     assert all(np.diff(losses) < 0)
-    # As many networks are judged for each method, the ends besides.
-    assert len(front.history) <= 4 + 2
+    # As many networks are judged for each method, besides the ends and what greedy chose.
+    assert len(front.history) <= 4 + 2 + (5 if method == "autoslim" else 0)
     epochs = (tmp_path / "honest" / "logs" / "epochs.jsonl").read_text().splitlines()
     assert 0 < json.loads(epochs[-1])["hypervolume"] < 1
 
