@@ -35,7 +35,7 @@ def get_config():
     config.method.num_sampled = 2
     config.method.prior_points = 20
     config.method.bound = "optimistic"  # "upper" for comparison with the published code only.
-    config.method.lengthscales = "one"
+    config.method.surrogate = "default"  # Or "published", the Gaussian process of the code.
     config.method.recalibration = config_dict.placeholder(int)  # Networks a search; None: all.
     config.method.hold = 1  # Steps that "uniform" and "random" hold their widths.
     config.method.multipliers = (1.0, 0.75, 0.5, 0.25)  # For "fixed" only.

@@ -10,6 +10,11 @@ from keras_joslim.search import GreedySearch, JoslimSearch, NSGA2Search
 
 COSTS = ("macs", "parameters", "memory")
 SEARCHES = ("mobo", "nsga2", "greedy")
+# Arguments of the Joslim search: ours, or those of the published code.
+SURROGATES = {
+    "default": {},
+    "published": {"lengthscales": "one", "mean": "zero", "surrogate_entries": None},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +72,11 @@ def make_cost(name, model):
 
 
 def make_schedule(config, model, cost, calibration_data):
-    """The schedule of the config's method."""
+    """The schedule of the config's method.
+
+    Raises:
+        ValueError: there is no such method or surrogate.
+    """
     method, options, seed = find_method(config), config["method"], config["seed"]
     count, hold = options["num_sampled"], options["hold"]
     if method.schedule == "fixed":
@@ -76,6 +85,11 @@ def make_schedule(config, model, cost, calibration_data):
         return UniformWidths(count, seed, tau=hold)
     if method.schedule == "random":
         return RandomWidths(count, seed, tau=hold)
+    if options["surrogate"] not in SURROGATES:
+        raise ValueError(
+            f"method.surrogate is one of {', '.join(SURROGATES)}. "
+            f"Received: method.surrogate={options['surrogate']!r}"
+        )
     return Joslim(
         calibration_data,
         tau=options["tau"],
@@ -86,7 +100,7 @@ def make_schedule(config, model, cost, calibration_data):
         prior_points=options["prior_points"],
         targets=method.targets,
         bound=options["bound"],
-        lengthscales=options["lengthscales"],
+        **SURROGATES[options["surrogate"]],
     )
 
 
