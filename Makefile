@@ -9,8 +9,11 @@ WORKDIR ?= runs/digits
 SELECT ?= not slow
 # Further arguments for pytest, for example PYTEST_ARGS=tests/search.
 PYTEST_ARGS ?=
+# Processes that share the tests, a file at a time.
+WORKERS ?= 2
 
 BIN := $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help demo test test-all lint format wheel bazel-files buildifier upgrade clean clean-all
@@ -33,10 +36,10 @@ demo: $(VENV)/.installed
 
 # pytest comes last: its closing line is the last line.
 test: lint
-	$(BIN)/python -m pytest -m "$(SELECT)" $(PYTEST_ARGS)
+	$(PYTEST) -m "$(SELECT)" $(PYTEST_ARGS)
 
 test-all: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

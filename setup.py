@@ -78,6 +78,8 @@ EXTRAS_REQUIRE = {
         # Requirements and versions in tests/packaging.
         "packaging>=24",
         "pytest>=8.3",
+        # The suite on two cores: half the time.
+        "pytest-xdist>=3.6",
         "ruff>=0.9",
         *GLYPHS,
     ],
