@@ -120,13 +120,20 @@ class ParetoFront:
         widths = np.unique(space.validate(widths), axis=0)
         judge, calibration = Judge(model, validation), as_batches(calibration)
         values = {getattr(cost, "name", "cost"): cost(widths) for cost in costs}
-        results = []
-        for row in tqdm(widths, "judging networks", disable=not progress, leave=False):
+        first = next(iter(values))
+        rows = [tuple(row) for row in widths.tolist()]
+        full, smallest = (rows.index(tuple(end.tolist())) for end in (space.full, space.smallest))
+        results, losses, networks = [], np.zeros(0), {}
+        for i, row in enumerate(
+            tqdm(widths, "judging networks", disable=not progress, leave=False)
+        ):
             network = calibrate_batch_norm(extract(model, row), calibration)
             results.append(judge.measure(lambda x, n=network: n(x, training=False)))
-        losses = np.array([r["loss"] for r in results])
-        first = next(iter(values))
-        kept = np.flatnonzero(non_dominated(losses, values[first]))
+            losses = np.append(losses, results[-1]["loss"])
+            kept = np.flatnonzero(non_dominated(losses, values[first][: i + 1]))
+            # Of a long history no more is held in memory than may be on the front.
+            networks[i] = network
+            networks = {k: n for k, n in networks.items() if k in {*kept, full, smallest}}
         kept = kept[np.argsort(values[first][kept], kind="stable")]
 
         def facts(i):
@@ -140,16 +147,16 @@ class ParetoFront:
             {"widths": widths[i].tolist(), "loss": float(losses[i]), **facts(i)}
             for i in range(len(widths))
         ]
-        rows = [tuple(row) for row in widths.tolist()]
-        ends = []
-        for name, row in (("full", space.full), ("smallest", space.smallest)):
-            i = rows.index(tuple(row.tolist()))
-            ends.append(ParetoPoint(name, rows[i], facts(i), results[i]))
+        ends = [
+            ParetoPoint(name, rows[i], facts(i), results[i])
+            for name, i in (("full", full), ("smallest", smallest))
+        ]
         front = cls(points, history, first, space.to_dict(), ends)
-        for group, networks in ((points, front.models), (ends, front.end_models)):
-            for point in group:
-                network = extract(model, np.array(point.widths), f"{model.name}_{point.name}")
-                networks[point.name] = calibrate_batch_norm(network, calibration)
+        front.end_models = {"full": networks[full], "smallest": networks[smallest]}
+        front.models = {point.name: networks[i] for point, i in zip(points, kept)}
+        # An end that is a point is one network, named as the point.
+        for name, network in {**front.end_models, **front.models}.items():
+            network.name = f"{model.name}_{name}"
         return front
 
     def measure_test(self, model, test):
@@ -171,10 +178,14 @@ class ParetoFront:
         self._tested = True
         judge = Judge(model, test)
 
+        results = {}
+
         def measured(point):
             network = networks[point.name]
-            results = judge.measure(lambda x: network(x, training=False))
-            return point.replace(test=results)
+            # The ends may be points too, and then are the same network.
+            if id(network) not in results:
+                results[id(network)] = judge.measure(lambda x: network(x, training=False))
+            return point.replace(test=results[id(network)])
 
         ends = [measured(point) for point in self.ends]
         return self.with_points([measured(point) for point in self.points], ends)
