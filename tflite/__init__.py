@@ -4,6 +4,15 @@ TensorFlow, Keras and LiteRT are imported by the functions that need them.
 """
 
 from keras_joslim.tflite.arena import arena_bytes
+from keras_joslim.tflite.benchmark_log import (
+    BenchmarkLogError,
+    BenchmarkResult,
+    Delegation,
+    OperatorTime,
+    delegate_problem,
+    operator_times,
+)
+from keras_joslim.tflite.benchmark_log import parse as parse_benchmark_log
 from keras_joslim.tflite.convert import saved_model, to_tflite
 from keras_joslim.tflite.export import export
 from keras_joslim.tflite.formats import FORMATS, Tolerance
@@ -16,20 +25,27 @@ from keras_joslim.tflite.verify import Difference, DisagreementError, verify
 
 __all__ = [
     "FORMATS",
+    "BenchmarkLogError",
+    "BenchmarkResult",
+    "Delegation",
     "Difference",
     "DisagreementError",
     "ExportedFile",
     "Interpreter",
     "Latency",
     "Manifest",
+    "OperatorTime",
     "ProfileError",
     "ProfileTimeoutError",
     "Tolerance",
     "activation_bytes",
     "arena_bytes",
     "check_operators",
+    "delegate_problem",
     "export",
+    "operator_times",
     "operators",
+    "parse_benchmark_log",
     "profile",
     "run",
     "saved_model",

@@ -91,6 +91,7 @@ def test_check_notices_an_import_that_is_new(write_build, tmp_path, monkeypatch,
             "tflite/convert.py": "",
             "tests/search/test_engine.py": "import keras_joslim.search.engine",
             "keras_joslim/search/engine.py": "",
+            "tests/search/logs/one.txt": "",
         },
     )
     assert write_build.main([]) == 0
@@ -99,6 +100,8 @@ def test_check_notices_an_import_that_is_new(write_build, tmp_path, monkeypatch,
     assert 'name = "keras_joslim",\n    srcs = ["keras_joslim/__init__.py"],' in text
     assert 'name = "test_engine",\n    src = "tests/search/test_engine.py",' in text
     assert 'deps = [":search"],' in text
+    assert 'srcs = ["tests/search/logs/one.txt"],' in text
+    assert 'data = [":tests_search_data"],' in text
 
     make_tree(tmp_path, {"tflite/convert.py": "def f():\n    from keras_joslim import width_space"})
     assert write_build.main(["--check"]) == 1

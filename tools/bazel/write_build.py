@@ -103,6 +103,15 @@ def imported(path, module):
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
+def data_files(folder):
+    """What lies in folders of `folder` and is not Python, as sorted posix paths."""
+    return sorted(
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / folder).glob("*/**/*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    )
+
+
 def targets_of(path, module, owner):
     """The libraries that the file imports; `owner` maps a module to its library.
 
@@ -246,12 +255,21 @@ def tests(owner):
                 deps=labels(deps),
             )
         )
+    folders = sorted({str(pathlib.PurePosixPath(path).parent) for path in cases} - {"tests"})
+    data = {folder: data_files(folder) for folder in folders}
+    for folder, found in data.items():
+        if found:
+            name = quoted(f"{folder}/data".replace("/", "_"))
+            text.append(rule("filegroup", name=name, testonly="True", srcs=listed(found)))
     for path in cases:
+        folder = str(pathlib.PurePosixPath(path).parent)
         deps = set(targets_of(path, "", owner))
-        for folder in pathlib.PurePosixPath(path).parents:
-            if f"{folder}/conftest.py" in support:  # pytest loads it, whoever imports it
-                deps.add(f"{folder}/conftest".replace("/", "_"))
+        for above in pathlib.PurePosixPath(path).parents:
+            if f"{above}/conftest.py" in support:  # pytest loads it, whoever imports it
+                deps.add(f"{above}/conftest".replace("/", "_"))
         attributes = {"name": quoted(pathlib.PurePath(path).stem), "src": quoted(path)}
+        if data.get(folder):
+            attributes["data"] = labels([f"{folder}/data".replace("/", "_")])
         if path.startswith("tests/packaging/"):
             # They read the checkout itself, which a sandbox hides.
             attributes["local"] = "True"
