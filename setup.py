@@ -69,6 +69,8 @@ EXTRAS_REQUIRE = {
     "nsga2": NSGA2,
     "test": [
         *NSGA2,
+        # Carries an adb for Linux on x86-64, which drives loopback phones; it is never imported.
+        "adbutils>=2.12",
         # The wheel check builds sdist and wheel as a release does, but with the environment's own
         # setuptools, so that it runs off line too.
         "build>=1.2",

@@ -79,13 +79,20 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += batch - self._begun + 1
-        if self._every_steps and self.step - self._saved_step >= self._every_steps:
-            self.save()
+        # After the last step `on_epoch_end` saves: an epoch resumed at its end has no logs.
+        if batch + 1 != self.params["steps"]:
+            self._save_if_due()
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in (logs or {}).items()}
         self.epochs.append({"epoch": epoch, "steps": self.params["steps"], **logs})
         if self._every_steps is None:
+            self.save()
+        else:
+            self._save_if_due()
+
+    def _save_if_due(self):
+        if self._every_steps and self.step - self._saved_step >= self._every_steps:
             self.save()
 
     def on_train_end(self, logs=None):

@@ -29,7 +29,14 @@ class KillAfter(keras.callbacks.Callback):
             raise Stopped
 
 
-def run(directory, make_schedule, kill_after=None, every_steps=3, steps_per_execution=1):
+class KillAtEpochEnd(keras.callbacks.Callback):
+    """The same between the last step of an epoch and what is done at its end."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        raise Stopped
+
+
+def run(directory, make_schedule, kill_after=None, every_steps=3, steps_per_execution=1, extra=()):
     """Trains a small network (dropout and all) for three epochs of seven steps."""
     keras.utils.set_random_seed(1)
     data = kj.datasets.load("digits")
@@ -50,7 +57,7 @@ def run(directory, make_schedule, kill_after=None, every_steps=3, steps_per_exec
     )
     schedule = make_schedule(data)
     checkpoint = Checkpoint(directory, slim, schedule, every_steps=every_steps)
-    extra = [KillAfter(kill_after)] if kill_after else []
+    extra = [KillAfter(kill_after)] if kill_after else extra
     while checkpoint.step < EPOCHS * stream.steps_per_epoch:
         slim.fit(
             stream.from_step(checkpoint.step),
@@ -86,6 +93,13 @@ def test_killed_at_several_steps_equals_uninterrupted(name, tmp_path):
     assert [(e["epoch"], e["steps"]) for e in done.epochs] == [(0, 7), (1, 7), (2, 7)]
     assert [(e["epoch"], e["steps"]) for e in resumed.epochs] == [(0, 4), (1, 4), (2, 7)]
     assert done.epochs[2] == resumed.epochs[2]
+
+
+def test_an_epoch_stopped_at_its_end_is_logged_when_it_ends_again(tmp_path):
+    with pytest.raises(Stopped):
+        run(tmp_path, SCHEDULES["uniform"], every_steps=7, extra=[KillAtEpochEnd()])
+    *_, resumed = run(tmp_path, SCHEDULES["uniform"], every_steps=7)
+    assert [(e["epoch"], e["steps"]) for e in resumed.epochs] == [(0, 7), (1, 7), (2, 7)]
 
 
 def test_an_epoch_is_the_unit_without_every_steps(tmp_path):

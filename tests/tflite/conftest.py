@@ -5,6 +5,14 @@ import numpy as np
 import pytest
 
 from keras_joslim import tflite
+from tests.tflite.adb_fixtures import (  # noqa: F401
+    adb,
+    adb_binary,
+    adb_environment,
+    adb_session,
+    make_phone,
+    phone,
+)
 
 SHAPE = (16, 16, 3)
 

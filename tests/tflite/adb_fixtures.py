@@ -1,0 +1,117 @@
+"""Fixtures: a real adb with a server of its own, and phones on loopback for it (adb_daemon).
+
+Every adb that is here is tried: the one on PATH and the one in the wheel of adbutils, which is
+never imported. Without any the tests are skipped.
+"""
+
+import importlib.util
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from keras_joslim.tflite.adb import Adb
+from tests.tflite.adb_daemon import Phone
+
+FOLDER = "/data/local/tmp/joslim"
+
+
+def adb_binaries():
+    """Where it comes from -> path of an adb."""
+    found = {}
+    if on_path := shutil.which("adb"):
+        found["path"] = on_path
+    spec = importlib.util.find_spec("adbutils")
+    if spec and spec.origin:
+        binary = pathlib.Path(spec.origin).with_name("binaries") / "adb"
+        if os.access(binary, os.X_OK):
+            found["adbutils"] = str(binary)
+    return found
+
+
+BINARIES = adb_binaries()
+
+
+@pytest.fixture(scope="session", params=BINARIES or [None])
+def adb_binary(request):
+    """Path of an adb; once for each there is."""
+    if request.param is None:
+        pytest.skip("no adb: apt-get install adb, or pip install --no-deps adbutils")
+    return BINARIES[request.param]
+
+
+@pytest.fixture(scope="session")
+def adb_session(adb_binary, tmp_path_factory):
+    """The environment of an adb server of this process alone, which runs until the end."""
+    home = tmp_path_factory.mktemp("adb_home")
+    # No phone on this desk's USB, in an emulator or announced on the network may join the tests.
+    own = {"HOME": str(home), "ADB_USB": "0", "ADB_EMU": "0", "ADB_MDNS": "0"}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ADB_", "ANDROID_"))}
+    for attempt in range(3):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            own["ANDROID_ADB_SERVER_PORT"] = str(free.getsockname()[1])
+        environment = {**inherited, **own, "TMPDIR": str(home)}
+        started = _adb(adb_binary, "start-server", environment)
+        if started.returncode == 0:
+            break
+        # Another process may have taken the port in between.
+        if attempt == 2:
+            raise RuntimeError(f"{adb_binary} does not start its server: {started.stderr}")
+    yield own
+    _adb(adb_binary, "kill-server", environment)
+
+
+@pytest.fixture
+def adb_environment(adb_session, monkeypatch):
+    """This process's environment is the one of the tests' adb server."""
+    for name in list(os.environ):
+        if name.startswith(("ADB_", "ANDROID_")):
+            monkeypatch.delenv(name)
+    for name, value in adb_session.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def make_phone(adb_binary, adb_environment, tmp_path):
+    """Called with the arguments of `Phone` but its folder: one that adb is connected to."""
+    phones = []
+
+    def make(connect=True, **options):
+        phones.append(Phone(tmp_path / f"phone{len(phones)}", **options))
+        if connect:
+            Adb(adb_binary).connect(phones[-1].serial)
+        return phones[-1]
+
+    yield make
+    for phone in phones:
+        phone.stop()
+    _adb(adb_binary, "disconnect", None)
+
+
+@pytest.fixture
+def phone(make_phone):
+    return make_phone()
+
+
+@pytest.fixture
+def adb(adb_binary, phone):
+    """The client under test, for `phone`."""
+    return Adb(adb_binary, phone.serial)
+
+
+def unfinished(phone):
+    """Temporary files of pushes that are on a phone."""
+    return list(phone.path("/data").rglob("*.part"))
+
+
+def _adb(binary, verb, environment):
+    return subprocess.run(
+        [binary, verb],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
