@@ -12,8 +12,9 @@ and writes the figure. Every unit is one training:
   networks; TwoStage). `random` serves three searches after training: `two_stage` (the engine of
   Joslim), `two_stage_nsga2` and `autoslim` (greedy).
 * `slim_held`, `random_held`: the controls, widths held for tau steps as Joslim holds its own.
-* `joslim`, `pareco`, `lambda`: the history searched while training; `joslim_all` measures the whole
-  history again at each search, `joslim_upper` minimises the upper bound of the loss.
+* `joslim`, `pareco`, `lambda`: the history searched while training, the last widths held for tau
+  steps; `joslim_recent` draws those of a step from the 20 asked last, `joslim_all` measures the
+  whole history again at each search, `joslim_upper` minimises the upper bound of the loss.
 * `separate`: networks of uniform multipliers with at most 25, 50, 75 and 100 % of the cost, each
   trained alone from scratch for as many steps: what one pays four trainings for.
 
@@ -42,6 +43,7 @@ SCRATCH = ROOT / "runs" / "methods"
 # Fields of the config that make a unit, `{tau}` standing for the recipe's own.
 UNITS = {
     "joslim": {"method.name": "joslim"},
+    "joslim_recent": {"method.name": "joslim", "method.recent": 20},
     "random": {"method.name": "two_stage"},
     "slim": {"method.name": "uniform"},
     "random_held": {"method.name": "two_stage", "method.hold": "{tau}"},
@@ -58,6 +60,7 @@ FIRST = {"random": "two_stage", "random_held": "two_stage_held"}
 SEARCHES = {"random": {"nsga2": "two_stage_nsga2", "greedy": "autoslim"}}
 ROWS = (
     "joslim",
+    "joslim_recent",
     "joslim_all",
     "joslim_upper",
     "lambda",

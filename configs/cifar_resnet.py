@@ -60,6 +60,8 @@ def get_config(recipe="resnet20,cifar10"):
     config.method.bound = "optimistic"  # "upper" for comparison with the published code only.
     config.method.surrogate = "published"  # One lengthscale, prior mean zero; or "default".
     config.method.recalibration = config_dict.placeholder(int)  # Networks a search; None: all.
+    # Networks asked last that a step draws its own from; None: the last, held, as published.
+    config.method.recent = config_dict.placeholder(int)
     config.method.hold = 1  # Steps that "uniform" and "random" hold their widths.
     config.method.multipliers = (1.0, 0.75, 0.5, 0.316)  # For "fixed" only.
     # One batch: the published overhead of 40 % in forward passes counts the history so.

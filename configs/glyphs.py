@@ -44,6 +44,8 @@ def get_config():
     config.method.bound = "optimistic"  # "upper" for comparison with the published code only.
     config.method.surrogate = "default"  # Or "published", the Gaussian process of the code.
     config.method.recalibration = 12  # Networks a search; None: all, as published.
+    # Networks asked last that a step draws its own from; None: the last, held, as published.
+    config.method.recent = config_dict.placeholder(int)
     config.method.hold = 1  # Steps that "uniform" and "random" hold their widths.
     config.method.multipliers = (1.0, 0.75, 0.5, 0.25)  # For "fixed" only.
     # Validation images that re-evaluate the history: some five a class.

@@ -97,6 +97,7 @@ def make_schedule(config, model, cost, calibration_data):
         num_sampled=count,
         seed=seed,
         recalibration=options["recalibration"],
+        recent=options["recent"],
         prior_points=options["prior_points"],
         targets=method.targets,
         bound=options["bound"],

@@ -16,7 +16,7 @@ from keras_joslim.search.whole_number import whole_number
 
 
 class Joslim(Schedule):
-    """Every tau steps the search engine chooses the widths that the next steps train.
+    """Every tau steps the search engine chooses widths for the next steps to train.
 
     At the start of a period the losses of all widths visited so far (the history)
     are measured again with today's weights, the engine is told, and asked for
@@ -37,6 +37,9 @@ class Joslim(Schedule):
         recalibration: how many networks of the history to measure again at each search, 8
             or more; the others' losses are carried along by what those show, with an
             uncertainty that grows with age. `None` measures all, as published.
+        recent: each step trains `num_sampled` networks drawn from the `recent` ones asked last,
+            so that the weights do not settle on two networks for `tau` steps. `None` holds
+            the last `num_sampled`, as published.
         **search: further arguments of `keras_joslim.search.JoslimSearch`
             (`prior_points`, `targets`, `bound`, `lengthscales`, ...).
 
@@ -44,8 +47,8 @@ class Joslim(Schedule):
     `front_smallest_loss`, of the history at the last search (see `FrontProgress`).
 
     Raises:
-        ValueError: `tau` below 1, calibration data without labels, a period that
-            begins inside a `steps_per_execution` block.
+        ValueError: `tau` below 1, `recent` below `num_sampled`, calibration data without labels,
+            a period that begins inside a `steps_per_execution` block.
 
     Example:
 
@@ -62,6 +65,7 @@ class Joslim(Schedule):
         num_sampled=2,
         seed=0,
         recalibration=None,
+        recent=None,
         **search,
     ):
         super().__init__()
@@ -76,6 +80,9 @@ class Joslim(Schedule):
         self.cost = cost
         self.num_sampled = whole_number("num_sampled", num_sampled, 1)
         self.seed = whole_number("seed", seed, 0)
+        if recent is not None:
+            recent = whole_number("recent", recent, self.num_sampled)
+        self.recent = recent
         self.seconds = {"recalibration": 0.0, "search": 0.0}
         self._recalibration = None
         if recalibration is not None:
@@ -114,7 +121,11 @@ class Joslim(Schedule):
             self._pending = None
 
     def widths(self, step):
-        return sandwich(self.space, self._sampled)
+        if self.recent is None:
+            return sandwich(self.space, self._sampled)
+        pool = self.history.widths[-self.recent :]
+        rng = np.random.default_rng([self.seed, step])
+        return sandwich(self.space, pool[rng.choice(len(pool), self.num_sampled, replace=False)])
 
     def on_train_batch_begin(self, batch, logs=None):
         step = self.step
@@ -217,6 +228,7 @@ class Joslim(Schedule):
         return {
             "tau": self.tau,
             "budget": self._budget,
+            "recent": self.recent,
             "engine": self._engine.state(),
             "period": self._period,
             "sampled": sampled,
@@ -225,7 +237,8 @@ class Joslim(Schedule):
         }
 
     def restore(self, state):
-        for name, value in (("tau", self.tau), ("budget", self._budget)):
+        own = {"tau": self.tau, "budget": self._budget, "recent": self.recent}
+        for name, value in own.items():
             if state.get(name) != value:
                 name = {"budget": "recalibration"}.get(name, name)
                 raise ValueError(

@@ -70,6 +70,51 @@ def test_widths_are_held_for_tau_steps_and_the_history_grows_by_m():
     np.testing.assert_allclose(history.costs, kj.costs.MACs(slim)(history.widths))
 
 
+def test_with_recent_a_step_draws_from_the_networks_asked_last():
+    slim, record = _slim(), _Record()
+    joslim = _joslim(tau=4, num_sampled=2, recent=6)
+    _train(slim, joslim, 16, record)
+    history = joslim.history.widths
+    assert len(history) == 2 * 4
+    drawn = []
+    for step, networks in enumerate(record.rows):
+        np.testing.assert_array_equal(networks[0], slim.width_space.full)
+        np.testing.assert_array_equal(networks[-1], slim.width_space.smallest)
+        asked = history[: 2 * (step // 4 + 1)]
+        drawn.append([int(np.flatnonzero((history == row).all(1))[0]) for row in networks[1:-1]])
+        assert len(set(drawn[-1])) == 2
+        assert all(len(asked) - 6 <= place < len(asked) for place in drawn[-1])
+    # Of the last period: more than its own two, and not the same ones at every step.
+    assert len(set(sum(drawn[12:], []))) > 2
+    assert drawn[12] != drawn[13] or drawn[13] != drawn[14]
+
+
+def test_recent_is_drawn_evenly():
+    slim, joslim = _slim(), _joslim(tau=1, num_sampled=1, recent=5)
+    _train(slim, joslim, 8)
+    places = [
+        int(np.flatnonzero((joslim.history.widths == joslim.widths(step)[1]).all(1))[0])
+        for step in range(8, 1008)
+    ]
+    counts = np.bincount(places, minlength=8)
+    assert counts[:3].tolist() == [0, 0, 0]
+    # Five standard deviations of a binomial of 1,000 draws at 1 in 5.
+    assert np.abs(counts[3:] - 200).max() < 64
+
+
+@pytest.mark.parametrize(("recent", "received"), [(1, "1"), (2.5, "2.5")])
+def test_recent_is_checked(recent, received):
+    with pytest.raises(ValueError, match=f"recent.*at least 2.* Received: .*{received}"):
+        _joslim(num_sampled=2, recent=recent)
+
+
+def test_a_state_of_another_recent_is_refused():
+    slim, first = _slim(), _joslim(recent=4)
+    _train(slim, first, 2)
+    with pytest.raises(ValueError, match="another recent; this one has recent=None"):
+        _joslim().restore(first.state())
+
+
 def test_each_period_tells_the_losses_of_all_the_history_with_todays_weights(monkeypatch):
     slim, joslim = _slim(), _joslim(tau=2)
     joslim.set_model(slim)
@@ -122,15 +167,18 @@ def test_a_budget_is_of_eight_networks_or_more():
         _joslim(recalibration=3)
 
 
-@pytest.mark.parametrize("budget", [None, 8])
-def test_an_interrupted_run_continues_identically(budget):
-    straight, record = _joslim(recalibration=budget), _Record()
+@pytest.mark.parametrize(("budget", "recent"), [(None, None), (8, None), (None, 5)])
+def test_an_interrupted_run_continues_identically(budget, recent):
+    def make():
+        return _joslim(recalibration=budget, recent=recent)
+
+    straight, record = make(), _Record()
     _train(_slim(), straight, 12, record)
 
-    slim, first, before = _slim(), _joslim(recalibration=budget), _Record()
+    slim, first, before = _slim(), make(), _Record()
     _train(slim, first, 7, before)  # in the middle of a period
     state = json.loads(json.dumps(first.state()))
-    second, after = _joslim(recalibration=budget), _Record()
+    second, after = make(), _Record()
     second.restore(state)
     _train(slim, second, 5, after)
     np.testing.assert_array_equal(before.rows + after.rows, record.rows)
@@ -150,10 +198,11 @@ def test_restoring_after_the_model_was_set_is_the_same():
     np.testing.assert_array_equal(second.widths(4), first.widths(4))
 
 
-def test_steps_per_execution_change_nothing():
+@pytest.mark.parametrize("recent", [None, 5])
+def test_steps_per_execution_change_nothing(recent):
     one, four = _Record(), _Record()
     a, b = _slim(1, eager=False), _slim(4, eager=False)
-    first, second = _joslim(tau=4), _joslim(tau=4)
+    first, second = _joslim(tau=4, recent=recent), _joslim(tau=4, recent=recent)
     _train(a, first, 12, one)
     _train(b, second, 12, four)
     np.testing.assert_array_equal(one.rows, four.rows)
