@@ -167,8 +167,7 @@ def recipe_config(data, cost, seed, fields, epochs=None):
         config.model.name = "mobilenet_v2"
         config.model.options = {}
         config.slim.divisor = 8
-    if data != "digits":
-        config.method.recalibration = 12
+    config.method.recalibration = 12
     if epochs:
         config.train.epochs = epochs
     config.front.networks = 40
