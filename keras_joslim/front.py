@@ -11,6 +11,7 @@ from keras_joslim import atomic
 from keras_joslim.batch_norm import as_batches, calibrate_batch_norm
 from keras_joslim.costs import MACs, Parameters
 from keras_joslim.evaluation import Judge
+from keras_joslim.front_ranking import rank
 from keras_joslim.front_table import front_table
 from keras_joslim.make_slimmable import extract
 from keras_joslim.search.pareto import non_dominated
@@ -260,6 +261,26 @@ class ParetoFront:
     def table(self, file_format=None):
         """The points as aligned text, one a line; what is not known yet is a dash."""
         return front_table(self, file_format)
+
+    def rank(self, by, file_format=None):
+        """The points in the order of another measure, those it shows to be dominated marked.
+
+        Args:
+            by: a cost ("macs", "parameters", "memory"), "bytes" or "arena" of the files, or
+                "latency:<device>", as `latency` of the points names it (its beginning is enough).
+            file_format: whose files, latencies and losses; the first one measured if `None`.
+
+        Returns:
+            A `Ranking`: iterable `RankedPoint`s, `front` (names), `table()`.
+
+        Raises:
+            ValueError: a measure, device or format that no point has.
+
+        Example:
+
+        >>> print(front.rank("latency:pixel7", "int8").table())
+        """
+        return rank(self, by, file_format)
 
     # -- JSON ----------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from keras_joslim.app.workdir import Workdir
 from keras_joslim.search.joslim_search import TARGETS
 from keras_joslim.tflite.formats import find_formats
 
-STEPS = ("run", "train", "search", "export", "profile", "plot")
+STEPS = ("run", "train", "search", "export", "profile", "plot", "front")
 HELP = """\
 Trains a slimmable network, finds its best sub-networks and makes TFLite files of them.
 
@@ -28,8 +28,11 @@ joslim search  --workdir=... --method=mobo|nsga2|greedy [--cost=macs|parameters|
 joslim export  --workdir=... [--formats=fp32,fp16]
 joslim profile --workdir=... [--processes=5]
 joslim plot    --workdir=...
+joslim front   --workdir=... --by=latency:host [--formats=int8]
+                                            the points by another measure: what a device says,
+                                            bytes, arena, macs, parameters, memory
 
-With --name, export, profile and plot take the front of the search of that name.
+With --name, export, profile, plot and front take the front of the search of that name.
 Every command needs --workdir. A run that is there goes on, or is read, with its own config:
 --config is needed to begin one. JOSLIM_TRACEBACK=1 in the environment shows where an error
 comes from.
@@ -67,6 +70,12 @@ def _flag_values(argv):
     )
     flags.DEFINE_string(
         "name", None, "Name of a search (default: <method>-<cost>).", flag_values=values
+    )
+    flags.DEFINE_string(
+        "by",
+        None,
+        "Measure of `joslim front`: a cost, bytes, arena or latency:<device>; needed by it.",
+        flag_values=values,
     )
     flags.DEFINE_list(
         "formats",
@@ -125,6 +134,11 @@ def main(argv):
         return
     step, config, values = parsed
     workdir = Workdir(values.workdir, values.name)
+    if step == "front":
+        front = workdir.front()
+        for file_format in values.formats or [None]:
+            print(front.rank(values.by, file_format).table())
+        return
     if step == "search":
         from keras_joslim.app.search import search
 
@@ -190,6 +204,8 @@ def _parsed(argv):
         if values.name is None:
             cost = values.cost or Workdir(values.workdir).config().get("cost", "macs")
             values.name = f"{values.method}-{cost}"
+    elif step == "front" and not values.by:
+        raise UsageError("`joslim front` needs --by=MEASURE, such as --by=latency:host")
     elif values.name is not None and step in ("run", "train"):
         raise UsageError(f"--name is the name of a search; `joslim {step}` has none")
     if step == "run" and config is None and not Workdir(values.workdir).config_file.exists():
@@ -205,6 +221,8 @@ def _parsed(argv):
 
 def _refuse_unused(step, values):
     """Refuses flags that the command would not look at."""
+    if values.by is not None and step != "front":
+        raise UsageError(f"--by is a flag of `joslim front`. Received: `joslim {step}`")
     if step != "search":
         for name in ("method", "cost", "evaluations", "targets"):
             if values[name].value is not None:

@@ -34,6 +34,8 @@ def command(*arguments):
         (["run", "--config=configs/nothing.py", "--workdir=x"], "no recipe 'configs/nothing.py'"),
         (["plot", "--wrokdir=x"], "wrokdir"),
         (["profile", "--workdir=x", "--processes=0"], "processes"),
+        (["front", "--workdir=x"], "`joslim front` needs --by=MEASURE"),
+        (["plot", "--workdir=x", "--by=bytes"], "--by is a flag of `joslim front`"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_refused(arguments, message):

@@ -151,3 +151,14 @@ def test_a_finished_run_is_not_trained_again(finished):
     before = (workdir / "front.json").read_bytes()
     assert "is trained already" in joslim("train", workdir)
     assert (workdir / "front.json").read_bytes() == before
+
+
+def test_the_points_are_told_in_the_order_of_a_devices_milliseconds(finished):
+    workdir, _ = finished
+    lines = joslim("front", workdir, "--by=latency:host").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("By latency:host, fp32"))
+    front = json.loads((workdir / "front.json").read_text())
+    times = {p["name"]: p["latency"]["host"]["fp32"]["median"] for p in front["points"]}
+    rows = [line.split() for line in lines[start + 3 : start + 3 + len(times)]]
+    assert [row[0] for row in rows] == sorted(times, key=times.get)
+    assert [row[1] for row in rows] == [f"{times[row[0]]:.3f}" for row in rows]
