@@ -12,6 +12,7 @@ from keras_joslim.batch_norm import as_batches, calibrate_batch_norm
 from keras_joslim.costs import MACs, Parameters
 from keras_joslim.evaluation import Judge
 from keras_joslim.front_ranking import rank
+from keras_joslim.front_selection import select
 from keras_joslim.front_table import front_table
 from keras_joslim.make_slimmable import extract
 from keras_joslim.search.pareto import non_dominated
@@ -281,6 +282,24 @@ class ParetoFront:
         >>> print(front.rank("latency:pixel7", "int8").table())
         """
         return rank(self, by, file_format)
+
+    def select(self, points):
+        """Names of the points that are worth shipping, by ascending cost.
+
+        Args:
+            points: "all"; "knees", both ends and the points beyond which more cost buys half as
+                much or less; "budget:5", the five that dominate most, both ends among them;
+                or names, as a list or "p00,p03".
+
+        Raises:
+            ValueError: anything else, names that are not the front's.
+
+        Example:
+
+        >>> front.select("budget:3")
+        ['p00', 'p04', 'p08']
+        """
+        return select(self, points)
 
     # -- JSON ----------------------------------------------------------------
 
