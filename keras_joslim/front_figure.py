@@ -55,10 +55,15 @@ def front_figure(front, cost, metric):
     return figure
 
 
+def _milliseconds(latency):
+    """The median; of tools that print none, the mean."""
+    return latency["mean"] if latency["median"] is None else latency["median"]
+
+
 def _hover(point):
     lines = [f"<b>{point.name}</b>"]
     lines += [f"{name}: {value:,}" for name, value in point.costs.items()]
     lines += [f"validation {name}: {value:.4f}" for name, value in point.validation.items()]
     for device, formats in point.latency.items():
-        lines += [f"{device} {name}: {v['median']:.3f} ms" for name, v in formats.items()]
+        lines += [f"{device} {name}: {_milliseconds(v):.3f} ms" for name, v in formats.items()]
     return "<br>".join(lines)

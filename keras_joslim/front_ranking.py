@@ -57,8 +57,9 @@ class Ranking:
 
     def table(self):
         """The ranking as aligned text, one point a line."""
-        unit = "ms" if self.by.startswith("latency:") else "bytes" if self._in_bytes else self.by
-        head = ["point", unit, "val. loss", "accuracy %", "bytes", ""]
+        unit = "bytes" if self._in_bytes else self.by
+        measure = ["ms", "spread %", "delegate"] if self._device else [unit]
+        head = ["point", *measure, "val. loss", "accuracy %", "file bytes", ""]
         rows = [head, *(self._row(ranked) for ranked in self.points)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(head) - 1)]
         lines = [
@@ -67,41 +68,77 @@ class Ranking:
         ]
         files = f", {self.file_format} files" if self.file_format else ""
         title = f"By {self.by}{files}: {len(self.front)} of {len(self)} points on the front."
+        drift = self._drift()
+        if drift is not None:
+            title += f" Drift of the device while measuring: {100 * (drift - 1):+.1f} %."
         notes = [f"Not measured: {', '.join(self.missing)}"] if self.missing else []
         notes += self._warnings()
         return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:], *notes])
 
     @property
+    def _device(self):
+        """The device of a latency, else ""."""
+        return self.by.partition(":")[2]
+
+    @property
     def _in_bytes(self):
         return self.by in (*_OF_A_FILE, "memory")
+
+    def _latency(self, ranked):
+        return ranked.point.latency[self._device][self.file_format]
 
     def _row(self, ranked):
         measured = _measured(ranked.point, self.file_format)
         accuracy = measured.get("accuracy")
         size = ranked.point.bytes.get(self.file_format)
-        form = ".3f" if self.by.startswith("latency:") else ",d"
-        value = ranked.value if "f" in form else int(ranked.value)
+        if self._device:
+            entry = self._latency(ranked)
+            spread = _spread(entry)
+            measure = [f"{ranked.value:.3f}", "-" if spread is None else f"{100 * spread:.1f}"]
+            measure.append(_delegate(entry))
+        else:
+            measure = [f"{int(ranked.value):,d}"]
         return [
             ranked.point.name,
-            format(value, form),
+            *measure,
             f"{ranked.loss:.4f}",
             "-" if accuracy is None else f"{100 * accuracy:.2f}",
             "-" if size is None else f"{size:,d}",
             "" if ranked.dominated_by is None else f"dominated by {ranked.dominated_by}",
         ]
 
+    def _drift(self):
+        """Of the device, last over first measurement of one file; None if it is not known."""
+        if not self._device:
+            return None
+        return next(iter(self._latency(ranked).get("drift") for ranked in self.points), None)
+
     def _warnings(self):
         """What makes the milliseconds doubtful, each once."""
-        if not self.by.startswith("latency:"):
-            return []
-        device = self.by.partition(":")[2]
         found = {}
-        for ranked in self.points:
-            entry = ranked.point.latency[device][self.file_format]
+        for ranked in self.points if self._device else ():
+            entry = self._latency(ranked)
             for text in (entry.get("warning"), *entry.get("warnings", ())):
                 if text:
                     found.setdefault(text, []).append(ranked.point.name)
         return [f"Doubtful ({', '.join(names)}): {text}" for text, names in sorted(found.items())]
+
+
+def _spread(entry):
+    """Highest less lowest of the processes that measured, as a share of the figure."""
+    values = entry.get("round_values") or entry.get("process_medians") or ()
+    return (max(values) - min(values)) / _milliseconds(entry) if len(values) > 1 else None
+
+
+def _delegate(entry):
+    """What ran the model, nodes taken of all; what was asked for where no more is known."""
+    if "xnnpack" in entry:
+        return "xnnpack" if entry["xnnpack"] else "none"
+    taken = [one for one in entry.get("delegations", ()) if one["nodes_replaced"] is not None]
+    if not taken:
+        return entry.get("delegate", "-")
+    parts = [f"{one['nodes_replaced']}/{one['nodes_total'] or '?'}" for one in taken]
+    return f"{entry['delegate']} {', '.join(parts)}"
 
 
 def rank(front, by, file_format=None):

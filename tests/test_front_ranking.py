@@ -13,7 +13,16 @@ def _point(name, macs, loss, milliseconds=None, int8=None, **facts):
     deployed = {"fp32": {"loss": loss, "accuracy": 0.5, "arena": 10 * macs}}
     sizes = {"fp32": 4 * macs}
     if int8:
-        latency["int8"] = {"median": None, "mean": int8[0], "warnings": ["hot"]}
+        taken = {"name": "TfLiteXNNPackDelegate", "nodes_replaced": 7, "nodes_total": 9}
+        latency["int8"] = {
+            "median": None,
+            "mean": int8[0],
+            "round_values": [0.9 * int8[0], 1.05 * int8[0]],
+            "drift": 0.97,
+            "delegate": "xnnpack",
+            "delegations": [taken],
+            "warnings": ["hot"],
+        }
         deployed["int8"] = {"loss": int8[1], "accuracy": 0.25, "arena": macs}
         sizes["int8"] = macs
     return ParetoPoint(
@@ -109,9 +118,14 @@ def test_points_without_the_measure_are_named():
 def test_the_table_says_units_domination_and_doubt():
     text = FRONT.rank("latency:pixel7", "int8").table()
     lines = text.splitlines()
-    assert lines[0] == "By latency:pixel7, int8 files: 2 of 4 points on the front."
-    assert lines[1].split() == ["point", "ms", "val.", "loss", "accuracy", "%", "bytes"]
-    assert lines[5].split() == "p03 3.000 0.7000 25.00 4,000 dominated by p02".split()
+    assert lines[0] == (
+        "By latency:pixel7, int8 files: 2 of 4 points on the front. "
+        "Drift of the device while measuring: -3.0 %."
+    )
+    assert lines[1].split() == "point ms spread % delegate val. loss accuracy % file bytes".split()
+    assert (
+        lines[5].split() == "p03 3.000 15.0 xnnpack 7/9 0.7000 25.00 4,000 dominated by p02".split()
+    )
     assert lines[-1] == "Doubtful (p00, p02, p03, p01): hot"
     assert FRONT.rank("bytes").table().splitlines()[3].split()[:2] == ["p00", "4,000"]
 

@@ -18,6 +18,7 @@ import secrets
 import shlex
 import subprocess
 import tempfile
+import threading
 import time
 import typing
 
@@ -92,6 +93,7 @@ class Adb:
         if timeout <= 0:
             raise ValueError(f"Expected a timeout above 0 seconds. Received: timeout={timeout!r}")
         self.binary, self.serial, self.timeout = os.fspath(binary), serial, timeout
+        self._running, self._lock, self._interrupted = set(), threading.Lock(), False
 
     def __repr__(self):
         return f"Adb(binary={self.binary!r}, serial={self.serial!r})"
@@ -282,13 +284,21 @@ class Adb:
         what = f"Asking for the space at {path}"
         return adb_output.parsed_df(self._done(["df", "-k", _device_path(path)], what).stdout)
 
+    def interrupt(self):
+        """Ends the calls under way in other threads with an `AdbError`, and refuses later ones.
+
+        A program on the phone is stopped as by a timeout.
+        """
+        with self._lock:
+            self._interrupted = True
+            for process in self._running:
+                process.kill()
+
     def _run(self, arguments, timeout):
         """The finished process; text, with the line ends of an old phone's terminal mended."""
         command = [self.binary, *arguments]
         try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout
-            )
+            out, err, code = self._finished(command, timeout)
         except subprocess.TimeoutExpired as expired:
             words = _text(expired.stdout) + _text(expired.stderr)
             raise AdbTimeoutError(
@@ -303,9 +313,28 @@ class Adb:
                 "SDK platform tools, https://developer.android.com/tools/releases/platform-tools) "
                 "or pass the path of one as binary=."
             ) from None
-        return subprocess.CompletedProcess(
-            command, done.returncode, _text(done.stdout), _text(done.stderr)
-        )
+        return subprocess.CompletedProcess(command, code, _text(out), _text(err))
+
+    def _finished(self, command, timeout):
+        """Runs adb: (stdout, stderr, exit status)."""
+        pipe = subprocess.PIPE
+        with self._lock:
+            if self._interrupted:
+                raise AdbError(f"adb {' '.join(command[1:4])} was interrupted.")
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+            self._running.add(process)
+        with process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                with self._lock:
+                    self._running.discard(process)
+        if self._interrupted:
+            raise AdbError(f"adb {' '.join(command[1:4])} was interrupted.")
+        return out, err, process.returncode
 
     def _on_phone(self, arguments, timeout):
         return self._run(["-s", self.serial or self.select(), *arguments], timeout)

@@ -117,7 +117,7 @@ def profile(
     >>> profile({"p00": "models/p00.fp32.tflite"})["p00"].median
     0.0423
     """
-    files = _checked_files(files)
+    files = checked_files(files)
     for key, value in (("processes", processes), ("runs", runs), ("threads", threads)):
         if not (isinstance(value, int) and value >= 1):
             raise ValueError(f"Expected an int of at least 1. Received: {key}={value!r}")
@@ -137,7 +137,7 @@ def profile(
     times = {name: [] for name in files}
     memory = {name: [] for name in files}
     rng = np.random.default_rng(seed)
-    load = _load_average()
+    load = load_average()
     done, total = 0, processes * len(files)
     for _ in range(processes):
         for name in rng.permutation(list(files)).tolist():
@@ -148,7 +148,7 @@ def profile(
             done += 1
             if on_progress:
                 on_progress(done, total, name)
-    after = _load_average()
+    after = load_average()
     if load is not None and after is not None:
         # What the measuring processes added themselves is not somebody else's load.
         load = max(load, after - threads)
@@ -157,7 +157,7 @@ def profile(
         "threads": threads,
         "xnnpack": bool(xnnpack),
         "load_average": load,
-        "warning": _warning(load),
+        "warning": load_warning(load),
     }
     return {name: _latency(times[name], memory[name], facts) for name in files}
 
@@ -234,8 +234,8 @@ def _tail(stderr):
     return f" It wrote: {text[-_TAIL:]}" if text else " It wrote no error."
 
 
-def _checked_files(files):
-    """name -> path of a TFLite file."""
+def checked_files(files):
+    """dict name -> path, of the files that `profile` takes; raises ValueError as it does."""
     if isinstance(files, Manifest):
         files = files.paths()
     if isinstance(files, str | pathlib.Path):
@@ -260,7 +260,7 @@ def _checked_files(files):
     return paths
 
 
-def _load_average():
+def load_average():
     """Runnable processes over the last minute, or None where the system does not tell."""
     try:
         return os.getloadavg()[0]
@@ -268,7 +268,8 @@ def _load_average():
         return None
 
 
-def _warning(load):
+def load_warning(load):
+    """What a load average means for latencies, "" if nothing."""
     processors = os.cpu_count() or 1
     if load is None or math.isnan(load) or load <= _BUSY * processors:
         return ""

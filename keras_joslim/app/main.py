@@ -6,14 +6,12 @@ import os
 import pathlib
 import re
 import sys
-import textwrap
 
 from absl import flags
-from ml_collections import config_flags
 
-from keras_joslim.app.methods import COSTS, SEARCHES
+from keras_joslim.app.flags import flag_lines, flag_values
+from keras_joslim.app.methods import SEARCHES
 from keras_joslim.app.workdir import Workdir
-from keras_joslim.search.joslim_search import TARGETS
 from keras_joslim.tflite.formats import find_formats
 
 STEPS = ("run", "train", "search", "export", "profile", "plot", "front")
@@ -26,7 +24,9 @@ joslim search  --workdir=... --method=mobo|nsga2|greedy [--cost=macs|parameters|
                [--evaluations=500] [--targets=uniform|gap|lambda] [--name=...]
                                             another front of a trained run, beside the first
 joslim export  --workdir=... [--formats=fp32,fp16]
-joslim profile --workdir=... [--processes=5]
+joslim profile --workdir=... [--processes=5] [--formats=int8]
+               [--device=android --benchmark_binary=PATH [--serial=...] [--delegate=gpu] ...]
+                                            latency on this machine, or on phones over adb
 joslim plot    --workdir=...
 joslim front   --workdir=... --by=latency:host [--formats=int8]
                                             the points by another measure: what a device says,
@@ -39,63 +39,8 @@ comes from.
 
 Flags:"""
 
-# Flags that absl adds to every command.
-_FROM_ABSL = ("flagfile", "undefok")
-
-
-def _flag_values(argv):
-    """The flags of the command, not parsed yet; a fresh set for every command line."""
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config",
-        None,
-        "Recipe: a file whose get_config() gives a ConfigDict. A field is overridden by, for "
-        "example, --config.train.epochs=20.",
-        flag_values=values,
-        sys_argv=argv,
-    )
-    flags.DEFINE_string("workdir", None, "Directory of the run; required.", flag_values=values)
-    flags.DEFINE_enum(
-        "method", None, SEARCHES, "How to search; needed by search.", flag_values=values
-    )
-    flags.DEFINE_enum(
-        "cost", None, COSTS, "Cost of a search (default: from the config).", flag_values=values
-    )
-    flags.DEFINE_enum(
-        "targets",
-        None,
-        TARGETS,
-        "Where mobo wants its points (default: uniform).",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "name", None, "Name of a search (default: <method>-<cost>).", flag_values=values
-    )
-    flags.DEFINE_string(
-        "by",
-        None,
-        "Measure of `joslim front`: a cost, bytes, arena or latency:<device>; needed by it.",
-        flag_values=values,
-    )
-    flags.DEFINE_list(
-        "formats",
-        None,
-        "Number formats, fp32 and fp16 (default: export those of the config, profile fp32).",
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "device", "host", ["host"], "Where to profile (default: host).", flag_values=values
-    )
-    for name, what in (
-        ("processes", "Fresh processes a file"),
-        ("runs", "Timed runs a process, at least"),
-        ("threads", "Threads of an inference"),
-        ("evaluations", "Networks that a search measures; greedy: until its end"),
-    ):
-        what = f"{what} (default: from the config)."
-        flags.DEFINE_integer(name, None, what, lower_bound=1, flag_values=values)
-    flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
-    return values
+_PHONE_FLAGS = ("adb", "serial", "route", "big_cores")
+_PROFILE_FLAGS = ("device", "benchmark_binary", "delegate", "operators", *_PHONE_FLAGS)
 
 
 class UsageError(ValueError):
@@ -155,15 +100,36 @@ def main(argv):
 
         export(workdir, values.formats)
     if step in ("run", "profile"):
-        from keras_joslim.app.profile import profile
-
-        keys = ("processes", "runs", "threads")
-        profile(workdir, values.formats, **{key: values[key].value for key in keys})
+        _profile(workdir, values)
     if step in ("run", "plot"):
         from keras_joslim.app.report import write_report
 
         write_report(workdir)
     _say_results(workdir)
+
+
+def _profile(workdir, values):
+    """By LiteRT in Python, or by the benchmark tool where one is given."""
+    counts = {key: values[key].value for key in ("processes", "runs", "num_threads")}
+    if values.device == "host" and values.benchmark_binary is None:
+        from keras_joslim.app.profile import profile
+
+        profile(workdir, values.formats, **counts)
+        return
+    from keras_joslim.app.profile_tool import profile_with_tool
+
+    names = ["benchmark_binary", "delegate", "operators"]
+    if values.device == "android":
+        names += ["adb", "route", "big_cores"]
+    counts["rounds"] = counts.pop("processes")
+    profile_with_tool(
+        workdir,
+        values.device,
+        values.formats,
+        serials=values.serial,
+        **counts,
+        **{name: values[name].value for name in names},
+    )
 
 
 def _say_results(workdir):
@@ -178,7 +144,7 @@ def _say_results(workdir):
 def _parsed(argv):
     """The step, the config (or `None`) and the flags; `None` after help."""
     argv = _with_packaged_recipe(argv)
-    values = _flag_values(argv)
+    values = flag_values(argv)
     try:
         rest = values(argv)
         config = values.config
@@ -186,7 +152,7 @@ def _parsed(argv):
         message = _unknown_field(argv) or _text(error)
         raise UsageError(f"{message} (`joslim --help` lists the flags)") from None
     if values.help or len(rest) == 1:
-        print(HELP, *_flag_lines(values), sep="\n")
+        print(HELP, *flag_lines(values), sep="\n")
         return None
     if len(rest) > 2 or rest[1] not in STEPS:
         raise UsageError(
@@ -223,6 +189,20 @@ def _refuse_unused(step, values):
     """Refuses flags that the command would not look at."""
     if values.by is not None and step != "front":
         raise UsageError(f"--by is a flag of `joslim front`. Received: `joslim {step}`")
+    for name in _PROFILE_FLAGS:
+        if values[name].value is None or (name, values[name].value) == ("device", "host"):
+            continue
+        if step not in ("run", "profile"):
+            raise UsageError(f"--{name} is a flag of `joslim profile`. Received: `joslim {step}`")
+        if values.device == "host" and name in _PHONE_FLAGS:
+            raise UsageError(f"--{name} is for phones: give --device=android too")
+        if values.device == "host" and values.benchmark_binary is None:
+            raise UsageError(f"--{name} is of the TFLite benchmark tool: --benchmark_binary=PATH")
+    if values.device == "android" and not values.benchmark_binary and values.route != "apk":
+        raise UsageError(
+            "--device=android needs --benchmark_binary=PATH, the TFLite benchmark tool built for "
+            "the phone (docs/android.md says where it is to be had)"
+        )
     if step != "search":
         for name in ("method", "cost", "evaluations", "targets"):
             if values[name].value is not None:
@@ -243,21 +223,13 @@ def _check_formats(names, where):
             raise UsageError(f"{where}: {error}") from None
 
 
-def _flag_lines(values):
-    """Help for each flag of ours and, of a recipe that is given, for its fields."""
-    texts = {values[name].name: values[name].help for name in values}
-    names = sorted(set(texts) - set(_FROM_ABSL))
-    lines = [f"  --{name:<10} {' '.join(texts[name].split())}" for name in names]
-    return [textwrap.fill(line, 96, subsequent_indent=" " * 15) for line in lines]
-
-
 def _unknown_field(argv):
     """What to say of the first `--config.a.b` that names no field of the config, or `None`."""
     fields = [re.match(r"--?config\.([^=]+)", argument) for argument in argv]
     names = [match[1] for match in fields if match]
     rest = [argument for argument, match in zip(argv, fields) if not match]
     try:
-        values = _flag_values(rest)
+        values = flag_values(rest)
         values(rest, known_only=True)
         config = values.config
     except (flags.Error, AttributeError, KeyError, TypeError, OSError, ImportError):

@@ -13,7 +13,7 @@ def profile(workdir, formats=None, say=print, **settings):
         workdir: `Workdir` with an exported front.
         formats: number formats to measure; the first one of the config's if `None`.
         say: where progress is told.
-        **settings: `processes`, `runs`, `threads` in the place of the config's.
+        **settings: `processes`, `runs`, `num_threads` in the place of the config's.
 
     Returns:
         The front, with `latency["host"]` filled in; `profiles/host.json` holds all
@@ -29,17 +29,11 @@ def profile(workdir, formats=None, say=print, **settings):
     config = workdir.config()
     formats = list(formats or config["export"]["formats"][:1])
     settings = {
-        key: settings.get(key) or config["profile"][key] for key in ("processes", "runs", "threads")
+        key: settings.get(key) or config["profile"][key]
+        for key in ("processes", "runs", "num_threads")
     }
-    files = {}
-    for point in front:
-        for name in formats:
-            if name not in point.files:
-                raise ValueError(
-                    f"Point {point.name} has no {name} file. Make it with `joslim export "
-                    f"--workdir={workdir.path} --formats={name}`."
-                )
-            files[_key(point.name, name)] = workdir.place / point.files[name]
+    settings["threads"] = settings.pop("num_threads")
+    files = exported_files(workdir, front, formats)
     say(f"Profiling {len(files)} files in {settings['processes']} processes each.")
     with tqdm(total=len(files) * settings["processes"], desc="profiling", leave=False) as bar:
         measured = tflite.profile(files, on_progress=lambda *_: bar.update(), **settings)
@@ -50,7 +44,7 @@ def profile(workdir, formats=None, say=print, **settings):
 
     def with_latency(point):
         host = dict(point.latency.get("host", {}))
-        host.update({name: results[_key(point.name, name)] for name in formats})
+        host.update({name: results[file_key(point.name, name)] for name in formats})
         return point.replace(latency={**point.latency, "host": host})
 
     front = front.with_points(map(with_latency, front.points))
@@ -61,5 +55,23 @@ def profile(workdir, formats=None, say=print, **settings):
     return front
 
 
-def _key(point, file_format):
+def exported_files(workdir, front, formats):
+    """dict "<point>.<format>" -> path of all points in these formats.
+
+    Raises:
+        ValueError: a file was not exported.
+    """
+    files = {}
+    for point in front:
+        for name in formats:
+            if name not in point.files:
+                raise ValueError(
+                    f"Point {point.name} has no {name} file. Make it with `joslim export "
+                    f"--workdir={workdir.path} --formats={name}`."
+                )
+            files[file_key(point.name, name)] = workdir.place / point.files[name]
+    return files
+
+
+def file_key(point, file_format):
     return f"{point}.{file_format}"

@@ -26,10 +26,10 @@ def command(*arguments):
         (["export"], "needs --workdir"),
         (["run", "--workdir=x"], "needs --config=FILE.*there is no run in x to go on with"),
         (["run", "--workdir=x", "--config.seed=2"], "--config.seed .*give the recipe too"),
-        (["export", "--workdir=x", "--formats=fp8"], r"--formats: .* out of \['fp16', 'fp32'\]"),
+        (["export", "--workdir=x", "--formats=fp8"], r"--formats: .* out of \['fp16', "),
         (
             ["train", "--config=digits", "--config.export.formats=('fp8',)", "--workdir=x"],
-            r"config.export.formats: .* out of \['fp16', 'fp32'\]. Received: format='fp8'",
+            r"config.export.formats: .* out of \['fp16', .*\]. Received: format='fp8'",
         ),
         (["run", "--config=configs/nothing.py", "--workdir=x"], "no recipe 'configs/nothing.py'"),
         (["plot", "--wrokdir=x"], "wrokdir"),
@@ -81,7 +81,8 @@ def test_help_says_what_it_is_what_is_required_and_the_defaults(capsys):
     assert "  --processes  Fresh processes a file (default: from the config)." in lines
     text = " ".join(" ".join(lines).split())
     assert "for example, --config.train.epochs=20." in text
-    assert "Number formats, fp32 and fp16 (default: export those of the config" in text
+    formats = "fp32, fp16"
+    assert f"Number formats of {formats} (default: export those of the config" in text
     assert "flagfile" not in text
 
 
@@ -122,7 +123,7 @@ def test_a_finished_run_is_not_claimed_by_another_config(tmp_path):
 
 def test_a_run_takes_new_fields_of_export_and_profile(tmp_path):
     old = {**CONFIG, "export": {"formats": ["fp32"]}, "profile": {"runs": 50}}
-    new = {**CONFIG, "export": {"formats": ["fp16"]}, "profile": {"runs": 5, "threads": 2}}
+    new = {**CONFIG, "export": {"formats": ["fp16"]}, "profile": {"runs": 5, "num_threads": 2}}
     _begun(tmp_path, old)
     Workdir(tmp_path).claim(new)
     assert Workdir(tmp_path).config() == new

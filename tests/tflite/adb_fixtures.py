@@ -17,6 +17,21 @@ from keras_joslim.tflite.adb import Adb
 from tests.tflite.adb_daemon import Phone
 
 FOLDER = "/data/local/tmp/joslim"
+# File names of which a careless shell would execute a part.
+NAMES = [
+    "plain.tflite",
+    "two  words.tflite",
+    'it\'s "quoted"',
+    "$(touch executed)",
+    "`touch executed`",
+    "a;touch executed;",
+    "a && touch executed | tee executed > executed #",
+    "--help",
+    "-rf *",
+    "\\back\\slash$HOME~",
+    "a,33188",
+    "größe 模型 🙂.tflite",
+]
 
 
 def adb_binaries():
@@ -33,6 +48,8 @@ def adb_binaries():
 
 
 BINARIES = adb_binaries()
+# For tests of what does not depend on the release of adb: with one of them, that of the wheel.
+one_adb = pytest.mark.parametrize("adb_binary", [next(reversed(BINARIES), None)], indirect=True)
 
 
 @pytest.fixture(scope="session", params=BINARIES or [None])

@@ -13,6 +13,7 @@ from tests.tflite.adb_fixtures import (  # noqa: F401
     make_phone,
     phone,
 )
+from tests.tflite.android_profiles import bench  # noqa: F401
 
 SHAPE = (16, 16, 3)
 

@@ -14,25 +14,7 @@ import pytest
 from keras_joslim.tflite import adb_errors
 from keras_joslim.tflite.adb import Adb
 from tests.tflite.adb_daemon import CHECKSUMS, FEATURES_6, FEATURES_8, FEATURES_12, NO_CHECKSUMS
-from tests.tflite.adb_fixtures import FOLDER, unfinished
-
-# Servers, daemons and broken connections take their time: part of `make test-all`.
-pytestmark = pytest.mark.slow
-
-NAMES = [
-    "plain.tflite",
-    "two  words.tflite",
-    'it\'s "quoted"',
-    "$(touch executed)",
-    "`touch executed`",
-    "a;touch executed;",
-    "a && touch executed | tee executed > executed #",
-    "--help",
-    "-rf *",
-    "\\back\\slash$HOME~",
-    "a,33188",
-    "größe 模型 🙂.tflite",
-]
+from tests.tflite.adb_fixtures import FOLDER, NAMES, unfinished
 
 
 @pytest.fixture

@@ -194,7 +194,7 @@ def test_damaged_file_is_an_error(path):
 )
 def test_busy_machine_is_told(path, monkeypatch, loads, load, warns):
     values = iter(loads)
-    monkeypatch.setattr(host, "_load_average", lambda: next(values))
+    monkeypatch.setattr(host, "load_average", lambda: next(values))
     monkeypatch.setattr(host.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(host, "_measured", lambda spec, timeout: (np.array([1.0]), None))
     latency = tflite.profile([path], processes=1)[str(path)]
