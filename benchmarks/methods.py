@@ -21,7 +21,9 @@ and writes the figure. Every unit is one training:
 Widths are chosen on validation data; test data is measured once on the front. Of every method the
 same number of networks is judged. In the table, the accuracy at 25 % of the cost is the test
 accuracy of the front's point of lowest validation loss among those that cost no more. The
-hypervolume is that of (test error, cost as part of the full network's), up to the corner (1, 1.1).
+hypervolume is that of (test error, cost as part of the full network's), up to the corner (1, 1.1);
+low, middle and high are mean test accuracies below 35 % of the cost, to 70 %, and above, of the
+networks to ship (the best point that costs no more), all costs from the smallest network's alike.
 A seed draws the data too, which moves all methods alike: "against joslim" is the difference of
 the hypervolumes seed by seed, so it is this one and its spread that tell methods apart.
 """
@@ -75,6 +77,7 @@ ROWS = (
     "separate",
 )
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
+REGIONS = {"low": (0.0, 0.35), "middle": (0.35, 0.7), "high": (0.7, 1.01)}
 ERROR_CORNER, COST_CORNER = 1.0, 1.1
 
 
@@ -338,6 +341,7 @@ def table(arguments):
         "hypervolume",
         "against joslim",
         *(f"acc. at {f:.0%}" for f in FRACTIONS),
+        *REGIONS,
         "full",
         "smallest",
         "overhead",
@@ -388,7 +392,7 @@ def cell(mean, spread):
 
 
 def summary(result):
-    """Hypervolume, accuracy at each fraction of the cost, of the ends, and overhead."""
+    """Hypervolume, accuracy at each fraction of the cost, by region, of the ends, and overhead."""
     import numpy as np
 
     from keras_joslim.search import hypervolume
@@ -408,6 +412,9 @@ def summary(result):
     overhead = np.nan
     if training and "search_and_judging" not in seconds:
         overhead = sum(parts) / (training - inside)
+    grid = np.linspace(costs[0], 1.0, 400)
+    shipped = accuracies[np.searchsorted(costs, grid + 1e-9) - 1]
+    at += [shipped[(low <= grid) & (grid < high)].mean() for low, high in REGIONS.values()]
     return [volume, *at, ends[0], ends[1] if len(ends) > 1 else np.nan, overhead]
 
 
