@@ -58,6 +58,8 @@ def train_weights(workdir, recipe, say=print):
     checkpoint = restored(workdir, recipe, save_progress)
     if checkpoint.step:
         say(f"Going on at step {checkpoint.step} of {recipe.steps}.")
+        # The run may have been killed between a checkpoint and what is written after it.
+        save_progress()
     else:
         checkpoint.save()
     monitors = [] if recipe.monitor is None else [recipe.monitor]

@@ -77,8 +77,8 @@ def test_help_says_what_it_is_what_is_required_and_the_defaults(capsys):
     command("--help")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Trains a slimmable network")
-    assert "  --workdir    Directory of the run; required." in lines
-    assert "  --processes  Fresh processes a file (default: from the config)." in lines
+    assert f"  --{'workdir':<16} Directory of the run; required." in lines
+    assert f"  --{'processes':<16} Fresh processes a file (default: from the config)." in lines
     text = " ".join(" ".join(lines).split())
     assert "for example, --config.train.epochs=20." in text
     formats = "fp32, fp16"

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,3 +163,15 @@ def test_the_points_are_told_in_the_order_of_a_devices_milliseconds(finished):
     rows = [line.split() for line in lines[start + 3 : start + 3 + len(times)]]
     assert [row[0] for row in rows] == sorted(times, key=times.get)
     assert [row[1] for row in rows] == [f"{times[row[0]]:.3f}" for row in rows]
+
+
+def test_an_epoch_log_that_a_kill_left_out_is_written_when_the_run_goes_on(finished, tmp_path):
+    reference, _ = finished
+    workdir = tmp_path / "run"
+    shutil.copytree(reference, workdir)
+    whole = (workdir / "logs" / "epochs.jsonl").read_text()
+    # As if killed after the last checkpoint, before anything else was written.
+    (workdir / "front.json").unlink()
+    (workdir / "logs" / "epochs.jsonl").write_text("".join(whole.splitlines(True)[:-1]))
+    joslim("train", workdir, *TINY)
+    assert (workdir / "logs" / "epochs.jsonl").read_text() == whole

@@ -1,6 +1,6 @@
 """Runs a TFLite file as the TFLite benchmark tool does, and prints what it would have printed.
 
-Started by path, as `python benchmark_stand_in.py --graph=... --num_runs=...`, never imported.
+Started by path, as `python benchmark_stand_in.py --graph=... --num_runs=...`.
 """
 
 import resource
@@ -26,7 +26,8 @@ def main(arguments):
         model_path=path, num_threads=threads, experimental_op_resolver_type=resolver
     )
     interpreter.allocate_tensors()
-    init = (time.perf_counter_ns() - started) / 1e3
+    # Whole microseconds, as the tool counts.
+    init = (time.perf_counter_ns() - started) // 1000
     print(f"INFO: Loaded model {path}")
     if resolver == litert.OpResolverType.BUILTIN:
         print("INFO: Created TensorFlow Lite XNNPACK delegate for CPU.")
@@ -46,7 +47,7 @@ def main(arguments):
     timed = times(interpreter, int(flags["num_runs"]), float(flags["min_secs"]))
     print(f"INFO: {statistics_of(timed)}\n")
     print(
-        f"INFO: Inference timings in us: Init: {init:.0f}, First inference: {warm[0]:.0f}, "
+        f"INFO: Inference timings in us: Init: {init}, First inference: {warm[0]:.0f}, "
         f"Warmup (avg): {statistics.fmean(warm):g}, Inference (avg): {statistics.fmean(timed):g}"
     )
     print(
@@ -63,7 +64,7 @@ def times(interpreter, runs, seconds):
     while len(taken) < runs or time.perf_counter() < end:
         start = time.perf_counter_ns()
         interpreter.invoke()
-        taken.append(round((time.perf_counter_ns() - start) / 1e3))
+        taken.append(max(1, (time.perf_counter_ns() - start) // 1000))
     return taken
 
 

@@ -17,7 +17,8 @@ from tests.tflite.android_profiles import TMP, soon, until
 from tests.tflite.phone_programs import PIXEL
 from tests.tflite.tool_stand_ins import elf, needs_x86, runs, write_tool
 
-pytestmark = needs_x86
+# Phones that hang or die take their time, the more so on a busy machine: part of `make test-all`.
+pytestmark = [needs_x86, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
+from tests.tflite import benchmark_stand_in
 from tests.tflite.phone_programs import PIXEL
 
 # A phone of this machine's processor: Chromebooks and emulators are.
 PHONE = PIXEL.replace("arm64-v8a,armeabi-v7a,armeabi", "x86_64,x86").replace(
     "Thermal Status: 1", "Thermal Status: 0"
 )
-QUICK = {"rounds": 1, "runs": 5, "min_seconds": 0, "cool_down": 0, "thermal_wait": 0}
 
 needs_x86 = pytest.mark.skipif(
     platform.machine() != "x86_64" or sys.platform != "linux",
@@ -113,7 +113,7 @@ def write_tool(folder, script=_SCRIPT):
 
 def write_real_tool(folder):
     """Writes a tool that really runs the model, in LiteRT's interpreter; its path."""
-    script = __file__.replace("tool_stand_ins.py", "benchmark_stand_in.py")
+    script = benchmark_stand_in.__file__
     program = folder / "real_stand_in.sh"
     program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-P", script])} "$@"\n')
     program.chmod(0o755)
