@@ -36,6 +36,8 @@ INSTALL_REQUIRES = [
     "ml_collections>=1.0",
     # The LiteRT interpreter that checks and times each file; tf.lite.Interpreter is deprecated.
     "ai-edge-litert>=2.1",
+    # Writes the one file of many widths. No new install: tensorflow and ai-edge-litert need it too.
+    "flatbuffers>=24.3",
     # Plots of the front, in a notebook and as one HTML file.
     "plotly>=6.0",
     # One BLAS thread for the search's small matrices: more threads only get in each other's way.
@@ -90,8 +92,10 @@ EXTRAS_REQUIRE = {
 
 def packages():
     """The folders to install, by import name."""
-    inside = setuptools.find_packages(include=["keras_joslim", "keras_joslim.*"])
-    return sorted(set(inside) | set(PACKAGE_DIR))
+    found = set(setuptools.find_packages(include=["keras_joslim", "keras_joslim.*"]))
+    for name, folder in PACKAGE_DIR.items():
+        found |= {name, *(f"{name}.{inside}" for inside in setuptools.find_packages(folder))}
+    return sorted(found)
 
 
 setuptools.setup(

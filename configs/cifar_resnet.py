@@ -88,6 +88,6 @@ def get_config(recipe="resnet20,cifar10"):
     config.calibration = ml_collections.ConfigDict({"batches": 40, "batch_size": 128})
     # The front is looked for among so many networks, those that the history's losses put first.
     config.front = ml_collections.ConfigDict({"networks": 100})
-    config.export = ml_collections.ConfigDict({"formats": ("fp32", "fp16")})
+    config.export = ml_collections.ConfigDict({"formats": ("fp32", "fp16"), "points": "all"})
     config.profile = ml_collections.ConfigDict({"processes": 5, "runs": 50, "num_threads": 1})
     return config

@@ -66,6 +66,6 @@ def get_config():
     config.calibration = ml_collections.ConfigDict({"batches": 4, "batch_size": 256})
     # The front is looked for among so many networks, those that the history's losses put first.
     config.front = ml_collections.ConfigDict({"networks": 64})
-    config.export = ml_collections.ConfigDict({"formats": ("fp32", "fp16")})
+    config.export = ml_collections.ConfigDict({"formats": ("fp32", "fp16"), "points": "all"})
     config.profile = ml_collections.ConfigDict({"processes": 5, "runs": 50, "num_threads": 1})
     return config

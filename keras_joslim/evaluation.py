@@ -1,7 +1,13 @@
 """Judging a sub-network on data: loss, metrics, and how sure the loss is."""
 
+import functools
+import hashlib
+import json
+
 import keras
 import numpy as np
+
+from keras_joslim.losses_per_output import TaskLosses
 
 
 def batches_of(data, batch_size=256):
@@ -40,8 +46,14 @@ class Judge:
     measured by as well.
 
     Args:
-        model: the compiled `SlimmableModel`.
+        model: the compiled `SlimmableModel`, or any compiled `keras.Model`, built.
         data: see `batches_of`.
+
+    Example:
+
+    >>> judge = Judge(model, (images, labels))
+    >>> judge.measure(lambda x: model(x, training=False))
+    {'loss': 0.093, 'loss_se': 0.014, 'accuracy': 0.975}
     """
 
     def __init__(self, model, data):
@@ -54,12 +66,28 @@ class Judge:
                 "`compile(optimizer, loss, metrics)` first."
             )
         self._model = model
-        self._losses = model.losses_per_output(self._data[0])
+        if hasattr(model, "losses_per_output"):
+            self._losses = model.losses_per_output(self._data[0])
+        else:
+            self._losses = _task_losses(model, self._data[0])
 
     @property
     def size(self):
         """Number of examples."""
         return sum(len(keras.tree.flatten(x)[0]) for x, _, _ in self._data)
+
+    @functools.cached_property
+    def sha256(self):
+        """A hash over the data and the losses, 64 hexadecimal digits: what is measured on."""
+        digest = hashlib.sha256(json.dumps(self._losses.describe()).encode())
+        for batch in self._data:
+            for part in batch:
+                given = [array for array in keras.tree.flatten(part) if array is not None]
+                arrays = [np.asarray(array) for array in given]
+                digest.update(str([(a.dtype.str, a.shape) for a in arrays]).encode())
+                for array in arrays:
+                    digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def measure(self, predict):
         """Loss and metrics of one network.
@@ -85,6 +113,18 @@ class Judge:
         self._model.reset_metrics()
         error = bootstrap_error(np.concatenate(per_example))
         return {"loss": total / examples, "loss_se": error, **results}
+
+
+def _task_losses(model, batch):
+    """Those of a stock Keras model, built with a first batch if it has not been trained."""
+    compiled = model._compile_loss
+    if compiled is None:
+        raise ValueError(
+            f"Model {model.name!r} was compiled without a loss. Use `compile(optimizer, loss=...)`."
+        )
+    if not compiled.built:
+        model._symbolic_build(data_batch=tuple(batch))
+    return TaskLosses(compiled)
 
 
 def bootstrap_error(values, resamples=1000, seed=0):

@@ -36,6 +36,8 @@ class ParetoPoint:
         deployed: number format -> `loss` and metrics measured from the file itself on
             validation data, `max_difference` of its outputs from Keras's, and `arena`,
             bytes that TFLite's built-in interpreter allocates for its tensors.
+        tested: number format -> `loss` and metrics of the file on test data; only of files on
+            the front of their format, each measured once.
         latency: device -> number format -> milliseconds and peak memory (bytes).
     """
 
@@ -47,6 +49,7 @@ class ParetoPoint:
     files: dict = dataclasses.field(default_factory=dict)
     bytes: dict = dataclasses.field(default_factory=dict)
     deployed: dict = dataclasses.field(default_factory=dict)
+    tested: dict = dataclasses.field(default_factory=dict)
     latency: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):

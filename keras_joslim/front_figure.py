@@ -1,5 +1,9 @@
 """The picture of a front."""
 
+import numpy as np
+
+from keras_joslim.search.pareto import non_dominated
+
 _TITLES = {
     "macs": "MACs per image",
     "parameters": "parameters",
@@ -43,6 +47,9 @@ def front_figure(front, cost, metric):
         text=[_hover(p) for p in points],
         hovertemplate="%{text}<extra></extra>",
     )
+    for name in dict.fromkeys(name for p in points for name in p.deployed):
+        if name != "fp32":
+            _add_format(figure, front, name, cost, metric)
     figure.update_layout(
         template="plotly_white",
         title=f"Pareto front: {_TITLES.get(metric, f'validation {metric}')}",
@@ -53,6 +60,30 @@ def front_figure(front, cost, metric):
         height=520,
     )
     return figure
+
+
+def _add_format(figure, front, name, cost, metric):
+    """The front of the files of a format, of what was measured on the files themselves."""
+    measured = [(p, p.deployed[name]) for p in front.points if metric in p.deployed.get(name, {})]
+    if not measured:
+        return
+    kept = non_dominated(
+        np.array([results["loss"] for _, results in measured]),
+        np.array([p.costs[cost] for p, _ in measured], float),
+    )
+    measured = [pair for pair, stays in zip(measured, kept) if stays]
+    figure.add_scatter(
+        x=[p.costs[cost] for p, _ in measured],
+        y=[results[metric] for _, results in measured],
+        mode="lines+markers",
+        name=f"{name} files ({len(measured)} points)",
+        line={"dash": "dot", "width": 1, "shape": "hv" if metric == "loss" else "linear"},
+        marker={"size": 6, "symbol": "diamond"},
+        # Next to single precision, whose line it would hide.
+        visible="legendonly" if name == "fp16" else True,
+        text=[p.name for p, _ in measured],
+        hovertemplate="%{text} %{y:.4f}<extra>" + name + "</extra>",
+    )
 
 
 def _milliseconds(latency):

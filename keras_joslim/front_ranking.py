@@ -59,7 +59,7 @@ class Ranking:
         """The ranking as aligned text, one point a line."""
         unit = "bytes" if self._in_bytes else self.by
         measure = ["ms", "spread %", "delegate"] if self._device else [unit]
-        head = ["point", *measure, "val. loss", "accuracy %", "file bytes", ""]
+        head = ["point", *measure, "val. loss", "accuracy %", "test acc. %", "file bytes", ""]
         rows = [head, *(self._row(ranked) for ranked in self.points)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(head) - 1)]
         lines = [
@@ -89,7 +89,7 @@ class Ranking:
 
     def _row(self, ranked):
         measured = _measured(ranked.point, self.file_format)
-        accuracy = measured.get("accuracy")
+        accuracies = [measured.get("accuracy"), _tested(ranked.point, self.file_format)]
         size = ranked.point.bytes.get(self.file_format)
         if self._device:
             entry = self._latency(ranked)
@@ -102,7 +102,7 @@ class Ranking:
             ranked.point.name,
             *measure,
             f"{ranked.loss:.4f}",
-            "-" if accuracy is None else f"{100 * accuracy:.2f}",
+            *("-" if value is None else f"{100 * value:.2f}" for value in accuracies),
             "-" if size is None else f"{size:,d}",
             "" if ranked.dominated_by is None else f"dominated by {ranked.dominated_by}",
         ]
@@ -155,7 +155,9 @@ def rank(front, by, file_format=None):
         file_format = file_format or _first_format(p.bytes for p in front)
         values = [_file_measure(p, by, file_format) for p in front]
     elif any(by in p.costs for p in front):
-        values = [p.costs.get(by) for p in front]
+        # Asked for files of a format: of the points that have one.
+        has = [file_format is None or file_format in p.bytes for p in front]
+        values = [p.costs.get(by) if there else None for p, there in zip(front, has)]
     else:
         raise ValueError(f"Expected a measure of {_known(front)}. Received: by={by!r}")
     known = [(p, v) for p, v in zip(front, values) if v is not None]
@@ -184,6 +186,12 @@ def rank(front, by, file_format=None):
 def _measured(point, file_format):
     """Loss and metrics: of the file where they were measured, else of the Keras model."""
     return {**point.validation, **point.deployed.get(file_format, {})}
+
+
+def _tested(point, file_format):
+    """Test accuracy: of the file where there is a file, else of the Keras model."""
+    results = point.test if file_format is None else point.tested.get(file_format, {})
+    return results.get("accuracy")
 
 
 def _milliseconds(entry):

@@ -7,28 +7,22 @@ from keras import ops, tree
 from keras_joslim.distillation import soft_loss
 
 
-class LossesPerOutput:
-    """Task and distillation losses of a compiled model.
+class TaskLosses:
+    """Task losses of a compiled model.
 
     Args:
         compiled: the model's Keras `CompileLoss`, built.
-        distillation: the user's own distillation losses: a dict by output name,
-            or one loss for a model with one output, or `None`.
-
-    Raises:
-        ValueError: an output without a distillation loss, a name that is no output.
     """
 
-    def __init__(self, compiled, distillation=None):
+    def __init__(self, compiled):
         self._compiled = compiled
-        entries = compiled._flat_losses
-        if not entries:
-            raise ValueError(
-                "The model was compiled without a loss, so there is nothing to distil. "
-                "Use `compile(optimizer, loss=...)`."
-            )
-        own = _by_output(distillation, [entry.name for entry in entries])
-        self._soft = [soft_loss(e.loss, e.name, own.get(e.name)) for e in entries]
+
+    def describe(self):
+        """What the losses are, output by output: a list of JSON values."""
+        return [
+            [str(e.name), type(e.loss).__name__, repr(e.loss.get_config()), repr(e.loss_weights)]
+            for e in self._compiled._flat_losses
+        ]
 
     @property
     def dtype(self):
@@ -53,21 +47,10 @@ class LossesPerOutput:
             total = total + values * (1.0 if entry.loss_weights is None else entry.loss_weights)
         return total
 
-    def soft(self, y, y_pred, targets, sample_weight=None):
-        """The weighted sum of the distillation losses against `targets`, a scalar."""
-        outputs, full, labels = self._outputs(y_pred), self._outputs(targets), self._labels(y)
-
-        def value(entry, soft):
-            pair = {"output": _at(entry.path, full), "labels": _at(entry.path, labels)}
-            weight = _weight(entry, sample_weight)
-            return soft(pair, _at(entry.path, outputs), weight)
-
-        return self._sum(value)
-
     def _sum(self, value):
         total = 0.0
-        for entry, soft in zip(self._compiled._flat_losses, self._soft, strict=True):
-            loss = ops.cast(value(entry, soft), self._compiled.dtype)
+        for position, entry in enumerate(self._compiled._flat_losses):
+            loss = ops.cast(value(entry, position), self._compiled.dtype)
             total = total + (loss if entry.loss_weights is None else loss * entry.loss_weights)
         return total
 
@@ -84,6 +67,41 @@ class LossesPerOutput:
             used = {entry.path[-1] for entry in self._compiled._flat_losses}
             flat = [next(values) if i in used else None for i in range(len(wanted))]
         return tree.pack_sequence_as(structure, flat)
+
+
+class LossesPerOutput(TaskLosses):
+    """Task and distillation losses of a compiled model.
+
+    Args:
+        compiled: the model's Keras `CompileLoss`, built.
+        distillation: the user's own distillation losses: a dict by output name,
+            or one loss for a model with one output, or `None`.
+
+    Raises:
+        ValueError: an output without a distillation loss, a name that is no output.
+    """
+
+    def __init__(self, compiled, distillation=None):
+        super().__init__(compiled)
+        entries = compiled._flat_losses
+        if not entries:
+            raise ValueError(
+                "The model was compiled without a loss, so there is nothing to distil. "
+                "Use `compile(optimizer, loss=...)`."
+            )
+        own = _by_output(distillation, [entry.name for entry in entries])
+        self._soft = [soft_loss(e.loss, e.name, own.get(e.name)) for e in entries]
+
+    def soft(self, y, y_pred, targets, sample_weight=None):
+        """The weighted sum of the distillation losses against `targets`, a scalar."""
+        outputs, full, labels = self._outputs(y_pred), self._outputs(targets), self._labels(y)
+
+        def value(entry, position):
+            pair = {"output": _at(entry.path, full), "labels": _at(entry.path, labels)}
+            weight = _weight(entry, sample_weight)
+            return self._soft[position](pair, _at(entry.path, outputs), weight)
+
+        return self._sum(value)
 
 
 def _each(loss, y_true, y_pred):

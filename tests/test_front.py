@@ -129,6 +129,29 @@ def test_the_figure_shows_every_point_and_the_history(front):
         front.plot(metric="f1")
 
 
+def test_the_figure_draws_the_front_of_each_format_from_its_files():
+    def point(name, macs, loss, **deployed):
+        results = {key: {"loss": value, "accuracy": 1 - value} for key, value in deployed.items()}
+        return kj.front.ParetoPoint(
+            name, (macs,), {"macs": macs}, {"loss": loss, "accuracy": 1 - loss}, deployed=results
+        )
+
+    front = kj.ParetoFront(
+        [
+            point("p00", 10, 0.5, fp32=0.5, int8=0.5, fp16=0.5),
+            point("p01", 20, 0.375, fp32=0.375, int8=0.75, fp16=0.375),
+            point("p02", 30, 0.25, fp32=0.25, int8=0.25),
+        ]
+    )
+    lines = {line.name: line for line in front.plot().data}
+    assert lines["int8 files (2 points)"].x == (10, 30)
+    assert lines["int8 files (2 points)"].y == (0.5, 0.25)
+    assert lines["fp16 files (2 points)"].visible == "legendonly"
+    assert not any(name.startswith("fp32") for name in lines)
+    accuracy = {line.name: line for line in front.plot(metric="accuracy").data}
+    assert accuracy["int8 files (2 points)"].y == (0.5, 0.75)
+
+
 def test_the_table_has_a_column_for_every_cost_and_what_was_measured(front):
     first = front.points[0].replace(
         costs={"memory": 1234567, "macs": 89},

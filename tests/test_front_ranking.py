@@ -122,12 +122,26 @@ def test_the_table_says_units_domination_and_doubt():
         "By latency:pixel7, int8 files: 2 of 4 points on the front. "
         "Drift of the device while measuring: -3.0 %."
     )
-    assert lines[1].split() == "point ms spread % delegate val. loss accuracy % file bytes".split()
-    assert (
-        lines[5].split() == "p03 3.000 15.0 xnnpack 7/9 0.7000 25.00 4,000 dominated by p02".split()
+    assert lines[1].split() == (
+        "point ms spread % delegate val. loss accuracy % test acc. % file bytes".split()
+    )
+    assert lines[5].split() == (
+        "p03 3.000 15.0 xnnpack 7/9 0.7000 25.00 - 4,000 dominated by p02".split()
     )
     assert lines[-1] == "Doubtful (p00, p02, p03, p01): hot"
     assert FRONT.rank("bytes").table().splitlines()[3].split()[:2] == ["p00", "4,000"]
+
+
+def test_test_accuracy_is_that_of_the_file_asked_for():
+    point = _point("p00", 1000, 0.9, 2.0, int8=(1.0, 0.95), test={"accuracy": 0.75})
+    front = _front(point.replace(tested={"int8": {"accuracy": 0.625}}))
+
+    def shown(by, file_format=None):
+        return front.rank(by, file_format).table().splitlines()[3].split()[-2]
+
+    assert shown("macs") == "75.00"
+    assert shown("macs", "int8") == "62.50"
+    assert shown("macs", "fp32") == "-"
 
 
 @pytest.mark.parametrize("wanted", ["pixel7", "pix", "PIXEL"])

@@ -3,8 +3,8 @@
 TensorFlow, Keras and LiteRT are imported by the functions that need them.
 """
 
-from keras_joslim.tflite.adb import Adb
-from keras_joslim.tflite.adb_errors import (
+from keras_joslim.tflite.android.adb import Adb
+from keras_joslim.tflite.android.adb_errors import (
     AdbError,
     AdbNotFoundError,
     AdbTimeoutError,
@@ -18,10 +18,11 @@ from keras_joslim.tflite.adb_errors import (
     SeveralDevicesError,
     UnauthorizedError,
 )
-from keras_joslim.tflite.adb_output import Device
-from keras_joslim.tflite.android import PhoneProfile, profile_android
+from keras_joslim.tflite.android.adb_output import Device
+from keras_joslim.tflite.android.phone import PhoneFacts
+from keras_joslim.tflite.android.profile import PhoneProfile, profile_android
 from keras_joslim.tflite.arena import arena_bytes
-from keras_joslim.tflite.benchmark_log import (
+from keras_joslim.tflite.benchmark_log.parser import (
     BenchmarkLogError,
     BenchmarkResult,
     Delegation,
@@ -29,19 +30,22 @@ from keras_joslim.tflite.benchmark_log import (
     delegate_problem,
     operator_times,
 )
-from keras_joslim.tflite.benchmark_log import parse as parse_benchmark_log
+from keras_joslim.tflite.benchmark_log.parser import parse as parse_benchmark_log
+from keras_joslim.tflite.conversion_jobs import usable_jobs
 from keras_joslim.tflite.convert import saved_model, to_tflite
-from keras_joslim.tflite.device_latency import DeviceLatency
-from keras_joslim.tflite.export import export
-from keras_joslim.tflite.formats import FORMATS, Tolerance
-from keras_joslim.tflite.host import Latency, ProfileError, ProfileTimeoutError, profile
-from keras_joslim.tflite.host_tool import profile_with_tool
+from keras_joslim.tflite.evaluation import evaluate, measure_test
+from keras_joslim.tflite.export import ExportError, export
+from keras_joslim.tflite.formats import FORMATS, FormatError, Tolerance
 from keras_joslim.tflite.interpreter import Interpreter, run
 from keras_joslim.tflite.liveness import activation_bytes, weight_bytes
 from keras_joslim.tflite.manifest import ExportedFile, Manifest
-from keras_joslim.tflite.measurement_rounds import DeviceProfileError
 from keras_joslim.tflite.operators import check_operators, operators
-from keras_joslim.tflite.phone import PhoneFacts
+from keras_joslim.tflite.profiling.device_latency import DeviceLatency
+from keras_joslim.tflite.profiling.host import Latency, ProfileError, ProfileTimeoutError, profile
+from keras_joslim.tflite.profiling.host_tool import profile_with_tool
+from keras_joslim.tflite.profiling.rounds import DeviceProfileError
+from keras_joslim.tflite.single_file.reader import SingleFile
+from keras_joslim.tflite.single_file.writer import SingleFileReport, export_single_file
 from keras_joslim.tflite.verify import Difference, DisagreementError, verify
 
 __all__ = [
@@ -60,7 +64,9 @@ __all__ = [
     "DeviceProfileError",
     "Difference",
     "DisagreementError",
+    "ExportError",
     "ExportedFile",
+    "FormatError",
     "Interpreter",
     "Latency",
     "Manifest",
@@ -75,13 +81,18 @@ __all__ = [
     "PushError",
     "ReadOnlyError",
     "SeveralDevicesError",
+    "SingleFile",
+    "SingleFileReport",
     "Tolerance",
     "UnauthorizedError",
     "activation_bytes",
     "arena_bytes",
     "check_operators",
     "delegate_problem",
+    "evaluate",
     "export",
+    "export_single_file",
+    "measure_test",
     "operator_times",
     "operators",
     "parse_benchmark_log",
@@ -91,6 +102,7 @@ __all__ = [
     "run",
     "saved_model",
     "to_tflite",
+    "usable_jobs",
     "verify",
     "weight_bytes",
 ]

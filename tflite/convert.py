@@ -6,43 +6,70 @@ phone's delegates need. The converter folds BatchNormalization into the kernels.
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import re
 import tempfile
+import warnings
 
-from keras_joslim.tflite.formats import find_format
+from keras_joslim.tflite.formats import FormatError, find_format
+from keras_joslim.tflite.integer_only import check_integer_only
+from keras_joslim.tflite.layer_names import named_operators
+from keras_joslim.tflite.liveness import SeveralGraphsError, read_graph
 from keras_joslim.tflite.operators import check_operators
 from keras_joslim.tflite.quiet import native_logs
-from keras_joslim.tflite.signature import input_names, output_names
+from keras_joslim.tflite.representative import refuse_missing, representative_inputs
+from keras_joslim.tflite.signature import as_inputs, input_names, output_names
 
 _HALF_POLICIES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 # "TF Select ops: Cholesky, Qr" or "Custom ops: Erfinv" in the converter's message.
 _REFUSED_OPS = re.compile(r"(?:TF Select|Flex|Custom) ops: (.+)")
+# "Quantization to 16x8-bit not yet supported for op: 'HARD_SWISH'." in that of its quantiser.
+_NOT_QUANTISED = re.compile(r"not yet supported for op: '(\w+)'")
+# Characters of a message that is quoted.
+_SAID = 300
 
 
-def to_tflite(model, format="fp32", input_shape=None):  # noqa: A002 - the word of the field
+def to_tflite(model, format="fp32", input_shape=None, representative=None):  # noqa: A002
     """Converts a stock Keras model to TFLite.
+
+    - "fp32": float32 throughout.
+    - "fp16": weights stored as float16; arithmetic in float32.
+    - "dynamic": kernels of 1,024 elements and more stored as int8, and their layers computed on
+      integers whose range is found anew for each image; everything else is float32.
+    - "int8": weights, activations, inputs and outputs are int8 and all arithmetic is on integers
+      (Jacob et al., "Quantization and Training of Neural Networks for Efficient
+      Integer-Arithmetic-Only Inference", CVPR 2018).
+    - "int16x8": int8 weights and int16 activations, with float32 inputs and outputs, so that it
+      takes the place of an fp32 file. XNNPACK has no kernels for it: it is smaller than fp32, and
+      much slower where they would have run.
 
     Args:
         model: a functional or Sequential `keras.Model`.
-        format: "fp32" or "fp16".
+        format: one of the above.
         input_shape: shape without batch, for a model whose own is not fully known; a dict name ->
             shape for several inputs.
+        representative: for "int8" and "int16x8": some 100 to 500 images of the training data,
+            shape `(n, height, width, channels)`, preprocessed as in training but not augmented;
+            a dict input name -> array for several inputs.
 
     Returns:
-        The file as bytes; the same model gives the same bytes.
+        The file as bytes; the same model and images give the same bytes.
 
     Raises:
+        FormatError: the model cannot have the format; names the operators and layers.
         ValueError: an unknown format, a slimmable model, an input whose shape is not known,
-            operations that TFLite has no kernel for.
+            operations that TFLite has no kernel for, representative images that are missing or
+            do not fit.
 
     Example:
 
-    >>> data = to_tflite(keras.applications.MobileNetV2(weights=None), "fp16")
+    >>> model = keras.applications.MobileNetV2(weights=None)
+    >>> data = to_tflite(model, "int8", representative=train_images[:200])
     """
-    find_format(format)
+    refuse_missing(representative, [find_format(format)])
     with saved_model(model, input_shape) as saved:
-        return saved.to_tflite(format)
+        return saved.to_tflite(format, representative)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,39 +79,104 @@ class SavedModel:
     Attributes:
         path: its directory.
         model: the Keras model that was exported: the one given, or its float32 copy.
+        shapes: dict input name -> shape with batch 1.
     """
 
     path: pathlib.Path
     model: object
+    shapes: dict
 
-    def to_tflite(self, format="fp32"):  # noqa: A002 - the word of the field
+    def to_tflite(self, format="fp32", representative=None):  # noqa: A002 - the word of the field
         """Converts to one number format; see `to_tflite`.
 
         Returns:
             The file as bytes.
         """
+        settings = find_format(format)
+        if settings.name == "fp32":
+            return self._fp32
+        if not settings.needs_images:
+            return self._converted(settings)
+        refuse_missing(representative, [settings])
+        inputs = representative_inputs(self.model, representative, self.shapes)
+        self._refuse_loops(settings)
+        data = self._converted(settings, inputs)
+        check_integer_only(data, settings, self.model)
+        return data
+
+    @functools.cached_property
+    def _fp32(self):
+        """Kept, for the operators of a refused format are looked up in it."""
+        return self._converted(find_format("fp32"))
+
+    def _converted(self, settings, inputs=None):
         import tensorflow as tf
 
-        settings = find_format(format)
-        with native_logs() as log:
+        with native_logs() as log, warnings.catch_warnings():
+            # The quantiser measures ranges with TensorFlow's own interpreter, which is deprecated.
+            warnings.filterwarnings("ignore", "(?s).*tf.lite.Interpreter is deprecated")
             converter = tf.lite.TFLiteConverter.from_saved_model(str(self.path))
             settings.configure(converter)
+            if inputs is not None:
+                converter.representative_dataset = lambda: iter(inputs)
             try:
                 data = converter.convert()
             except Exception as error:
-                refused = _REFUSED_OPS.findall(str(error))
-                if not refused:
+                refusal = self._refusal(settings, error)
+                if refusal is None:
                     raise
                 log.told = True
                 # `from None`: the converter's own message is a page of compiler output.
-                raise ValueError(
-                    f"TFLite has no kernels for these operations of the model "
-                    f"{self.model.name!r}: {', '.join(sorted(set(refused)))}. "
-                    "Replace them by operations that TFLite has; Flex (TensorFlow's own kernels "
-                    "inside TFLite) and custom operators are not used, phones do not have them."
-                ) from None
-        check_operators(data, f"model {self.model.name!r} as {format}")
+                raise refusal from None
+        check_operators(data, f"model {self.model.name!r} as {settings.name}")
         return data
+
+    def _refusal(self, settings, error):
+        """What the converter's error means, as an error of ours; None if that is not known."""
+        refused = sorted(set(_REFUSED_OPS.findall(str(error))))
+        if refused:
+            return ValueError(
+                f"TFLite has no kernels for these operations of the model {self.model.name!r}: "
+                f"{', '.join(refused)}. Replace them by operations that TFLite has; Flex "
+                "(TensorFlow's own kernels inside TFLite) and custom operators are not used, "
+                "phones do not have them."
+            )
+        if settings.name == "fp32":
+            return None
+        operators = sorted(set(_NOT_QUANTISED.findall(str(error))))
+        if operators:
+            what = f"TFLite has no {settings.name} kernels for {self._with_layers(operators)}"
+        else:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            what = f"the converter says: {said[:_SAID]}"
+        return FormatError(
+            f"Model {self.model.name!r} cannot be {settings.name}: {what}. Replace these "
+            "operations, or export another format (dynamic, fp16).",
+            settings.name,
+            operators,
+        )
+
+    def _refuse_loops(self, settings):
+        """The quantiser does not raise on them: it kills the process."""
+        try:
+            read_graph(self._fp32, f"model {self.model.name!r} as fp32")
+        except SeveralGraphsError:
+            import keras
+
+            layers = self.model._flatten_layers()
+            loops = [layer.name for layer in layers if isinstance(layer, keras.layers.RNN)]
+            where = f" (layers {loops}; with `unroll=True` there is none)" if loops else ""
+            raise FormatError(
+                f"Model {self.model.name!r} cannot be {settings.name}: it has a loop or a "
+                f"branch{where}, which is not quantised. Export another format (dynamic, fp16).",
+                settings.name,
+            ) from None
+
+    def _with_layers(self, operators):
+        """Operators with the layers that they come from, by the fp32 file."""
+        graph = read_graph(self._fp32)
+        wanted = [i for i, operator in enumerate(graph.operators) if operator.name in operators]
+        return named_operators(self.model, graph, wanted) or ", ".join(operators)
 
 
 @contextlib.contextmanager
@@ -127,7 +219,7 @@ def saved_model(model, input_shape=None):
 
     def serve(tensors):
         flat = [tensors[name] for name in names_in]
-        inputs = keras.tree.pack_sequence_as(model.input, flat) if len(flat) > 1 else flat[0]
+        inputs = as_inputs(model, flat)
         outputs = keras.tree.flatten(model(inputs, training=False))
         return dict(zip(names_out, outputs, strict=True))
 
@@ -137,7 +229,7 @@ def saved_model(model, input_shape=None):
             archive.track(model)
             archive.add_endpoint("serving_default", serve, [specs])
             archive.write_out(directory, verbose=False)
-        yield SavedModel(pathlib.Path(directory), model)
+        yield SavedModel(pathlib.Path(directory), model, shapes)
 
 
 def float32_copy(model):

@@ -17,15 +17,53 @@ class TensorFacts:
         name: as in the file's signature.
         shape: tuple of ints, batch included.
         dtype: "float32", "int8"...
+        scale: of a quantised tensor: the real number is `scale * (integer - zero_point)`; None of
+            one that holds its numbers as they are.
+        zero_point: the integer that stands for 0; None likewise.
     """
 
     name: str
     shape: tuple
     dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
 
     def to_dict(self):
         """A JSON object."""
-        return {"name": self.name, "shape": list(self.shape), "dtype": self.dtype}
+        return dataclasses.asdict(self) | {"shape": list(self.shape)}
+
+    @property
+    def accepts(self):
+        """The dtype of the numbers that it stands for."""
+        return self.dtype if self.scale is None else "float32"
+
+    def quantise(self, values):
+        """Real numbers as the tensor holds them: rounded, and clipped to what it can hold.
+
+        Args:
+            values: array of any shape.
+
+        Returns:
+            An array of `dtype`; `values` themselves in that dtype if it is not quantised.
+        """
+        if self.scale is None:
+            return np.ascontiguousarray(values, self.dtype)
+        limits = np.iinfo(self.dtype)
+        integers = np.rint(np.asarray(values, np.float32) / np.float32(self.scale))
+        return np.clip(integers + self.zero_point, limits.min, limits.max).astype(self.dtype)
+
+    def dequantise(self, values):
+        """What the tensor holds as the real numbers that it stands for.
+
+        Args:
+            values: array of `dtype`, of any shape.
+
+        Returns:
+            A float32 array; `values` themselves if it is not quantised.
+        """
+        if self.scale is None:
+            return values
+        return (values.astype(np.float32) - self.zero_point) * np.float32(self.scale)
 
 
 class Interpreter:
@@ -74,6 +112,9 @@ class Interpreter:
     def run(self, images):
         """Outputs of a batch, computed image by image.
 
+        Real numbers go in and come out, of a quantised file too: its own scale and zero point
+        translate them.
+
         Args:
             images: array of shape `(n, ...)`, or a dict name -> array for several inputs.
 
@@ -92,15 +133,19 @@ class Interpreter:
         batches = by_name(images, list(self._in), "images")
         count = self._check(batches)
         outputs = {name: [] for name in self._out}
+        # (Resizing the inputs to a batch gains nothing: networks of milliseconds an image take as
+        # long, and the tensors of a batch no longer fit the cache.)
         for index in range(count):
-            for name, batch in batches.items():
-                detail = self._in[name]
-                image = np.ascontiguousarray(batch[index : index + 1], detail["dtype"])
-                self._interpreter.set_tensor(detail["index"], image)
+            for facts in self.inputs:
+                image = facts.quantise(batches[facts.name][index : index + 1])
+                self._interpreter.set_tensor(self._in[facts.name]["index"], image)
             self._interpreter.invoke()
             for name, detail in self._out.items():
                 outputs[name].append(self._interpreter.get_tensor(detail["index"]))
-        outputs = {name: np.concatenate(values) for name, values in outputs.items()}
+        outputs = {
+            facts.name: facts.dequantise(np.concatenate(outputs[facts.name]))
+            for facts in self.outputs
+        }
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def _check(self, batches):
@@ -113,9 +158,9 @@ class Interpreter:
                     f"Expected at least one image of shape {shape} for input {facts.name!r}. "
                     f"Received: images of shape {batch.shape}"
                 )
-            if not np.can_cast(batch.dtype, facts.dtype, "same_kind"):
+            if not np.can_cast(batch.dtype, facts.accepts, "same_kind"):
                 raise ValueError(
-                    f"Expected images that {facts.dtype} can hold for input {facts.name!r}. "
+                    f"Expected images that {facts.accepts} can hold for input {facts.name!r}. "
                     f"Received: dtype={batch.dtype}"
                 )
         counts = {name: len(batch) for name, batch in batches.items()}
@@ -157,4 +202,7 @@ def _by_signature(interpreter, which):
 
 def _facts(name, detail):
     shape = tuple(int(size) for size in detail["shape"])
-    return TensorFacts(name, shape, np.dtype(detail["dtype"]).name)
+    scale, zero_point = detail["quantization"]
+    # LiteRT says (0.0, 0) of a tensor that is not quantised.
+    quantised = (float(scale), int(zero_point)) if scale else ()
+    return TensorFacts(name, shape, np.dtype(detail["dtype"]).name, *quantised)

@@ -15,7 +15,7 @@ from keras_joslim.tflite.interpreter import TensorFacts
 
 FILE_NAME = "manifest.json"
 KIND = "keras_joslim.tflite manifest"
-SCHEMA = 2
+SCHEMA = 3
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -26,19 +26,26 @@ class ExportedFile:
 
     Attributes:
         point: name of the point it was made from.
-        format: number format, "fp32", "fp16"...
+        format: number format, "fp32", "int8"...
         path: relative to the manifest's directory, with forward slashes.
         sha256: of the file, 64 hexadecimal digits.
         bytes: its size.
         arena: bytes that the built-in interpreter allocates for its tensors, see `arena_bytes`;
             None for a file with loops or branches.
         source: sha256 of the Keras model (its file, or its config and weights).
+        representative: sha256 of the representative images, see `representative_sha256`; None of
+            a format that needs none.
         operators: dict operator -> how many.
+        weights: dict dtype -> bytes of its constants; a "dynamic" file without "int8" has no
+            kernel large enough to be quantised. None for a file with loops or branches.
         difference: from Keras, as `Difference.to_dict()`.
         tolerance: dict "absolute", "relative" that it was accepted under.
-        inputs, outputs: tuples of `TensorFacts`.
+        inputs, outputs: tuples of `TensorFacts`, with scale and zero point of quantised ones.
         versions: dict package -> version that made the file.
-        metadata: what the caller knows of the point: widths, costs, validation...
+        metadata: what the caller knows of the point: widths, costs...
+        validation: what `evaluate` measured on validation data with the file itself: "metrics"
+            (dict), "examples" (int) and "data" (the judge's sha256); empty until it is measured.
+        test: the same on test data, see `measure_test`.
         peak_memory: bytes by which a process that runs it with XNNPACK grew at most; None until
             a profile is entered, see `Manifest.with_peaks`.
     """
@@ -50,13 +57,17 @@ class ExportedFile:
     bytes: int
     arena: int | None
     source: str
+    representative: str | None
     operators: dict
+    weights: dict | None
     difference: dict
     tolerance: dict
     inputs: tuple
     outputs: tuple
     versions: dict
     metadata: dict = dataclasses.field(default_factory=dict)
+    validation: dict = dataclasses.field(default_factory=dict)
+    test: dict = dataclasses.field(default_factory=dict)
     peak_memory: int | None = None
 
     def to_dict(self):
@@ -114,9 +125,14 @@ class Manifest:
 
     def replace(self, entry):
         """A manifest with `entry` in the place of that of the same point and format."""
-        key = (entry.point, entry.format)
-        others = [other for other in self.files if (other.point, other.format) != key]
+        others = self.without(entry.point, entry.format).files
         files = sorted([*others, entry], key=lambda item: (item.point, item.format))
+        return Manifest(tuple(files), self.directory)
+
+    def without(self, point, format):  # noqa: A002 - the word of the field
+        """A manifest without the entry of a point in a format, if it has one."""
+        key = (point, format)
+        files = [entry for entry in self.files if (entry.point, entry.format) != key]
         return Manifest(tuple(files), self.directory)
 
     def with_peaks(self, measured):
@@ -247,8 +263,8 @@ def _entry(value, where):
         if not isinstance(value[key], expected) or isinstance(value[key], bool):
             name = getattr(expected, "__name__", str(expected))
             raise ValueError(f"Expected {name} in {where}. Received: {key}={value[key]!r}")
-    for key in ("sha256", "source"):
-        if not _SHA256.fullmatch(value[key]):
+    for key in ("sha256", "source", "representative"):
+        if value[key] is not None and not _SHA256.fullmatch(value[key]):
             raise ValueError(f"Expected a sha256 in {where}. Received: {key}={value[key]!r}")
     path = pathlib.PurePosixPath(value["path"])
     # A manifest may come from elsewhere: it must not lead out of its own directory.
@@ -262,11 +278,19 @@ def _entry(value, where):
 
 def _tensors(value, where):
     try:
-        return tuple(
-            TensorFacts(str(item["name"]), tuple(int(n) for n in item["shape"]), str(item["dtype"]))
-            for item in value
-        )
+        return tuple(_tensor(item) for item in value)
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(
-            f"Expected tensors (name, shape, dtype) as {where}. Got: {value}"
+            f"Expected tensors (name, shape, dtype, scale, zero_point) as {where}. Got: {value}"
         ) from error
+
+
+def _tensor(item):
+    shape, scale, zero_point = (item[key] for key in ("shape", "scale", "zero_point"))
+    if (scale is None) != (zero_point is None):
+        raise ValueError("half a quantisation")
+    if scale is not None:
+        scale, zero_point = float(scale), int(zero_point)
+    return TensorFacts(
+        str(item["name"]), tuple(int(n) for n in shape), str(item["dtype"]), scale, zero_point
+    )

@@ -13,8 +13,11 @@ import re
 import sys
 import tempfile
 
-# absl's C++ prefix ("I0000 00:00:1700000000.0 ..."), its banner, and TFLite's own logger.
-_CHATTER = re.compile(r"^([IW]\d{4} |WARNING: All log messages before absl|INFO: |WARNING: )")
+# absl's C++ prefix ("I0000 00:00:1700000000.0 ..."), its banner, TFLite's own logger, and what the
+# converter prints of the settings of a full int8 file.
+_CHATTER = re.compile(
+    r"^([IW]\d{4} |WARNING: All log messages before absl|INFO: |WARNING: |fully_quantize: \d)"
+)
 # Python-side loggers that announce each file of a SavedModel.
 _LOGGERS = ("tensorflow", "absl")
 

@@ -28,6 +28,16 @@ def output_names(model):
     return _names(model, "outputs")
 
 
+def as_inputs(model, arrays):
+    """Arrays, in the order of `model.inputs`, in the structure that the model is called with."""
+    return _in_structure(model, "input", arrays)
+
+
+def as_outputs(model, arrays):
+    """Arrays, in the order of `model.outputs`, in the structure that the model returns."""
+    return _in_structure(model, "output", arrays)
+
+
 def by_name(values, names, what):
     """`values` as a dict with the keys `names`.
 
@@ -59,6 +69,15 @@ def by_name(values, names, what):
             f"Received: one array of shape {np.shape(values)}"
         )
     return {names[0]: np.asarray(values)}
+
+
+def _in_structure(model, which, arrays):
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        # It does not tell its structure before it has been called; there is only this one.
+        return arrays[0]
+    return keras.tree.pack_sequence_as(getattr(model, which), arrays)
 
 
 def _names(model, which):

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_joslim.tflite.formats import FORMATS
 from keras_joslim.tflite.interpreter import run
-from keras_joslim.tflite.signature import by_name, input_names, output_names
+from keras_joslim.tflite.signature import as_inputs, by_name, input_names, output_names
 
 # Images of one Keras call: keeps the activations of large networks within memory.
 _BATCH = 32
@@ -113,7 +113,7 @@ def keras_outputs(model, images):
     parts = []
     for start in range(0, count, _BATCH):
         flat = [batches[name][start : start + _BATCH] for name in names]
-        inputs = keras.tree.pack_sequence_as(model.input, flat) if len(flat) > 1 else flat[0]
+        inputs = as_inputs(model, flat)
         outputs = keras.tree.flatten(model(inputs, training=False))
         parts.append([keras.ops.convert_to_numpy(output) for output in outputs])
     outputs = {

@@ -54,6 +54,19 @@ def flag_values(argv):
         "first of them).",
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "points",
+        None,
+        "Points to export: all, knees, budget:<n> or names such as p00,p03 (default: from the "
+        "config).",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "single_file",
+        None,
+        "Export the points to one fp32 file with a signature each, kernels stored once.",
+        flag_values=values,
+    )
     _profile_flags(values)
     for name, what in (
         ("processes", "Fresh processes a file"),
@@ -63,6 +76,13 @@ def flag_values(argv):
     ):
         what = f"{what} (default: from the config)."
         flags.DEFINE_integer(name, None, what, lower_bound=1, flag_values=values)
+    flags.DEFINE_integer(
+        "jobs",
+        None,
+        "Processes that convert (default: as many as there are cores, and memory for).",
+        lower_bound=1,
+        flag_values=values,
+    )
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
     return values
 

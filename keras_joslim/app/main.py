@@ -23,7 +23,8 @@ joslim train   --config=... --workdir=...   weights and widths, then the front
 joslim search  --workdir=... --method=mobo|nsga2|greedy [--cost=macs|parameters|memory]
                [--evaluations=500] [--targets=uniform|gap|lambda] [--name=...]
                                             another front of a trained run, beside the first
-joslim export  --workdir=... [--formats=fp32,fp16]
+joslim export  --workdir=... [--formats=fp32,int8] [--points=knees] [--single_file]
+                                            TFLite files, checked and measured
 joslim profile --workdir=... [--processes=5] [--formats=int8]
                [--device=android --benchmark_binary=PATH [--serial=...] [--delegate=gpu] ...]
                                             latency on this machine, or on phones over adb
@@ -39,6 +40,7 @@ comes from.
 
 Flags:"""
 
+_EXPORT_FLAGS = ("points", "jobs", "single_file")
 _PHONE_FLAGS = ("adb", "serial", "route", "big_cores")
 _PROFILE_FLAGS = ("device", "benchmark_binary", "delegate", "operators", *_PHONE_FLAGS)
 
@@ -96,9 +98,7 @@ def main(argv):
         front = train(workdir, config)
         print(f"Judged: {len(front.history)} networks; front: {len(front)} points.")
     if step in ("run", "export"):
-        from keras_joslim.app.export import export
-
-        export(workdir, values.formats)
+        _export(workdir, values)
     if step in ("run", "profile"):
         _profile(workdir, values)
     if step in ("run", "plot"):
@@ -106,6 +106,16 @@ def main(argv):
 
         write_report(workdir)
     _say_results(workdir)
+
+
+def _export(workdir, values):
+    """To a file a point and format, or all points to one file."""
+    from keras_joslim.app.export import export, export_one_file
+
+    if values.single_file:
+        export_one_file(workdir, values.points)
+    else:
+        export(workdir, values.formats, values.points, values.jobs)
 
 
 def _profile(workdir, values):
@@ -135,6 +145,9 @@ def _profile(workdir, values):
 def _say_results(workdir):
     front = workdir.front()
     print(front.table())
+    for name in dict.fromkeys(name for point in front for name in point.deployed):
+        if name != "fp32":
+            print(f"\n{front.rank(front.cost, name).table()}")
     print(f"front:  {workdir.front_file}")
     print(f"models: {workdir.models}{os.sep}")
     if workdir.report_file.exists():
@@ -189,6 +202,15 @@ def _refuse_unused(step, values):
     """Refuses flags that the command would not look at."""
     if values.by is not None and step != "front":
         raise UsageError(f"--by is a flag of `joslim front`. Received: `joslim {step}`")
+    for name in _EXPORT_FLAGS:
+        if values[name].value is not None and step not in ("run", "export"):
+            raise UsageError(f"--{name} is a flag of `joslim export`. Received: `joslim {step}`")
+    if values.single_file:
+        if step == "run":
+            raise UsageError("--single_file is a flag of `joslim export`. Received: `joslim run`")
+        for name in ("formats", "jobs"):
+            if values[name].value is not None:
+                raise UsageError(f"--single_file makes one fp32 file: leave out --{name}")
     for name in _PROFILE_FLAGS:
         if values[name].value is None or (name, values[name].value) == ("device", "host"):
             continue

@@ -71,6 +71,10 @@ class Workdir:
         return self.place / "models"
 
     @property
+    def single_file(self):
+        return self.place / "points.tflite"
+
+    @property
     def profiles(self):
         return self.place / "profiles"
 

@@ -72,9 +72,9 @@ class Memory:
         find_format(format)
         if format != "fp32":
             raise ValueError(
-                f"Memory is known of fp32 files. Received: format={format!r}. Such a file begins "
-                "by expanding its weights to float32, so what is live depends on the runtime; "
-                "measure it with `tflite.arena_bytes` and `tflite.profile`."
+                f"Memory is known of fp32 files. Received: format={format!r}. What is live in "
+                "other formats depends on the runtime (fp16 weights are expanded to float32, for "
+                "example); measure it with `tflite.arena_bytes` and `tflite.profile`."
             )
         if not (activation or weights):
             raise ValueError(

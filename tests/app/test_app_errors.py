@@ -26,10 +26,10 @@ def command(*arguments):
         (["export"], "needs --workdir"),
         (["run", "--workdir=x"], "needs --config=FILE.*there is no run in x to go on with"),
         (["run", "--workdir=x", "--config.seed=2"], "--config.seed .*give the recipe too"),
-        (["export", "--workdir=x", "--formats=fp8"], r"--formats: .* out of \['fp16', "),
+        (["export", "--workdir=x", "--formats=fp8"], r"--formats: .* out of \['fp32', 'fp16', "),
         (
             ["train", "--config=digits", "--config.export.formats=('fp8',)", "--workdir=x"],
-            r"config.export.formats: .* out of \['fp16', .*\]. Received: format='fp8'",
+            r"config.export.formats: .* out of \['fp32', .*\]. Received: format='fp8'",
         ),
         (["run", "--config=configs/nothing.py", "--workdir=x"], "no recipe 'configs/nothing.py'"),
         (["plot", "--wrokdir=x"], "wrokdir"),
@@ -81,7 +81,7 @@ def test_help_says_what_it_is_what_is_required_and_the_defaults(capsys):
     assert f"  --{'processes':<16} Fresh processes a file (default: from the config)." in lines
     text = " ".join(" ".join(lines).split())
     assert "for example, --config.train.epochs=20." in text
-    formats = "fp32, fp16"
+    formats = "fp32, fp16, dynamic, int8, int16x8"
     assert f"Number formats of {formats} (default: export those of the config" in text
     assert "flagfile" not in text
 

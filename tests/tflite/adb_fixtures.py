@@ -4,16 +4,18 @@ Every adb that is here is tried: the one on PATH and the one in the wheel of adb
 never imported. Without any the tests are skipped.
 """
 
+import contextlib
 import importlib.util
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
 
 import pytest
 
-from keras_joslim.tflite.adb import Adb
+from keras_joslim.tflite.android.adb import Adb
 from tests.tflite.adb_daemon import Phone
 
 FOLDER = "/data/local/tmp/joslim"
@@ -52,6 +54,14 @@ BINARIES = adb_binaries()
 one_adb = pytest.mark.parametrize("adb_binary", [next(reversed(BINARIES), None)], indirect=True)
 
 
+def free_port():
+    """A port that nobody listens on, of those that the system does not hand out by itself."""
+    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no free port")
+
+
 @pytest.fixture(scope="session", params=BINARIES or [None])
 def adb_binary(request):
     """Path of an adb; once for each there is."""
@@ -68,8 +78,7 @@ def adb_session(adb_binary, tmp_path_factory):
     own = {"HOME": str(home), "ADB_USB": "0", "ADB_EMU": "0", "ADB_MDNS": "0"}
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ADB_", "ANDROID_"))}
     for attempt in range(3):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            own["ANDROID_ADB_SERVER_PORT"] = str(free.getsockname()[1])
+        own["ANDROID_ADB_SERVER_PORT"] = str(free_port())
         environment = {**inherited, **own, "TMPDIR": str(home)}
         started = _adb(adb_binary, "start-server", environment)
         if started.returncode == 0:

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from keras_joslim.tflite.benchmark_log import BenchmarkResult, Delegation, OperatorTime
+from keras_joslim.tflite.benchmark_log.parser import BenchmarkResult, Delegation, OperatorTime
 
 FOLDER = pathlib.Path(__file__).with_name("benchmark_logs")
 

@@ -11,10 +11,10 @@ import threading
 
 import pytest
 
-from keras_joslim.tflite import adb_errors
-from keras_joslim.tflite.adb import Adb
+from keras_joslim.tflite.android import adb_errors
+from keras_joslim.tflite.android.adb import Adb
 from tests.tflite.adb_daemon import CHECKSUMS, FEATURES_6, FEATURES_8, FEATURES_12, NO_CHECKSUMS
-from tests.tflite.adb_fixtures import FOLDER, NAMES, unfinished
+from tests.tflite.adb_fixtures import FOLDER, NAMES, free_port, unfinished
 
 
 @pytest.fixture
@@ -293,8 +293,7 @@ def test_phones_are_used_at_the_same_time(make_phone, adb_binary, tmp_path):
 
 
 def test_the_first_call_starts_adbs_server(adb_binary, adb_environment, tmp_path, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free.getsockname()[1]))
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     try:
         assert Adb(adb_binary).devices() == []

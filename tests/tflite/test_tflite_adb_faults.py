@@ -8,13 +8,10 @@ import time
 
 import pytest
 
-from keras_joslim.tflite import adb_errors
-from keras_joslim.tflite.adb import Adb
+from keras_joslim.tflite.android import adb_errors
+from keras_joslim.tflite.android.adb import Adb
 from tests.tflite.adb_daemon import FEATURES_6, FEATURES_12
 from tests.tflite.adb_fixtures import FOLDER, unfinished
-
-# Servers, daemons and broken connections take their time: part of `make test-all`.
-pytestmark = pytest.mark.slow
 
 PATIENCE = 20.0
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_joslim.tflite import adb_errors, adb_output
+from keras_joslim.tflite.android import adb_errors, adb_output
 
 DF_ANDROID = """\
 Filesystem      1K-blocks     Used Available Use% Mounted on

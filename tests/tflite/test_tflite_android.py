@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from keras_joslim import tflite
-from keras_joslim.tflite import phone_tool
-from keras_joslim.tflite.phone import PhoneFacts
+from keras_joslim.tflite.android import phone_tool
+from keras_joslim.tflite.android.phone import PhoneFacts
 from tests.tflite import benchmark_samples
 from tests.tflite.adb_fixtures import NAMES, one_adb
 from tests.tflite.android_profiles import TMP

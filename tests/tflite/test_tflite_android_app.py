@@ -5,9 +5,10 @@ import zipfile
 
 import pytest
 
-from keras_joslim.tflite import adb_errors, benchmark_errors, phone_app
-from keras_joslim.tflite.benchmark_tool import file_sha256
-from keras_joslim.tflite.measurement_rounds import RunTimeoutError
+from keras_joslim.tflite.android import adb_errors, phone_app
+from keras_joslim.tflite.benchmark_log import errors as benchmark_errors
+from keras_joslim.tflite.profiling.benchmark_tool import file_sha256
+from keras_joslim.tflite.profiling.rounds import RunTimeoutError
 from tests.tflite.adb_fixtures import one_adb
 from tests.tflite.android_profiles import TMP
 from tests.tflite.tool_stand_ins import install_app, runs

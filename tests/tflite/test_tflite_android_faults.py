@@ -8,17 +8,18 @@ import threading
 import pytest
 
 from keras_joslim import tflite
-from keras_joslim.tflite import adb_errors, android, benchmark_errors, phone_tool
-from keras_joslim.tflite.adb import Adb
-from keras_joslim.tflite.measurement_journal import Journal
-from keras_joslim.tflite.measurement_rounds import RunTimeoutError
+from keras_joslim.tflite.android import adb_errors, phone_tool
+from keras_joslim.tflite.android import profile as android
+from keras_joslim.tflite.android.adb import Adb
+from keras_joslim.tflite.benchmark_log import errors as benchmark_errors
+from keras_joslim.tflite.profiling.journal import Journal
+from keras_joslim.tflite.profiling.rounds import RunTimeoutError
 from tests.tflite.adb_fixtures import one_adb
 from tests.tflite.android_profiles import TMP, soon, until
 from tests.tflite.phone_programs import PIXEL
 from tests.tflite.tool_stand_ins import elf, needs_x86, runs, write_tool
 
-# Phones that hang or die take their time, the more so on a busy machine: part of `make test-all`.
-pytestmark = [needs_x86, pytest.mark.slow]
+pytestmark = needs_x86
 
 
 @pytest.fixture(autouse=True)

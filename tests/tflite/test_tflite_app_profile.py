@@ -10,7 +10,7 @@ from keras_joslim import tflite
 from keras_joslim.app.main import UsageError, main
 from keras_joslim.app.workdir import Workdir
 from keras_joslim.front import ParetoPoint
-from keras_joslim.tflite import host_tool
+from keras_joslim.tflite.profiling import host_tool
 from tests.tflite.adb_fixtures import one_adb
 from tests.tflite.tool_stand_ins import needs_x86, runs, write_model, write_tool
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from keras_joslim.tflite import benchmark_errors as errors
-from keras_joslim.tflite.benchmark_log import parse
+from keras_joslim.tflite.benchmark_log import errors
+from keras_joslim.tflite.benchmark_log.parser import parse
 from tests.tflite.benchmark_samples import SAMPLES, text
 
 STARTED = "INFO: STARTING!\nINFO: Graph: [/data/local/tmp/p00.tflite]\n"

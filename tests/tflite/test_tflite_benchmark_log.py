@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
-from keras_joslim.tflite import benchmark_errors as errors
-from keras_joslim.tflite.benchmark_log import BenchmarkLogError, delegate_problem, parse
+from keras_joslim.tflite.benchmark_log import errors
+from keras_joslim.tflite.benchmark_log.parser import BenchmarkLogError, delegate_problem, parse
 from tests.tflite.benchmark_samples import SAMPLES, delegation, sample, text
 
 NIGHTLY = text("nightly2025_android")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_joslim.tflite.benchmark_errors import BenchmarkLogError, TruncatedLogError
-from keras_joslim.tflite.benchmark_log import BenchmarkResult, delegate_problem, parse
+from keras_joslim.tflite.benchmark_log.errors import BenchmarkLogError, TruncatedLogError
+from keras_joslim.tflite.benchmark_log.parser import BenchmarkResult, delegate_problem, parse
 from tests.tflite.benchmark_samples import SAMPLES, sample, text
 
 LOGS = {name: "".join(sample(name)[0]) for name in SAMPLES}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from keras_joslim.tflite import benchmark_errors as errors
-from keras_joslim.tflite.benchmark_log import OperatorTime, operator_times, parse
+from keras_joslim.tflite.benchmark_log import errors
+from keras_joslim.tflite.benchmark_log.parser import OperatorTime, operator_times, parse
 from tests.tflite.benchmark_samples import SAMPLES, text
 
 HEADER = "node type, first, avg_ms, %, cdf%, mem KB, times called, name\n"

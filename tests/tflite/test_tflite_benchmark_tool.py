@@ -5,9 +5,9 @@ import zipfile
 
 import pytest
 
-from keras_joslim.tflite import benchmark_tool
-from keras_joslim.tflite.benchmark_errors import ToolNotFoundError, WrongAbiError
-from keras_joslim.tflite.benchmark_tool import BenchmarkSettings
+from keras_joslim.tflite.benchmark_log.errors import ToolNotFoundError, WrongAbiError
+from keras_joslim.tflite.profiling import benchmark_tool
+from keras_joslim.tflite.profiling.benchmark_tool import BenchmarkSettings
 from tests.tflite.tool_stand_ins import elf
 
 LINKER = "/system/bin/linker64"

@@ -37,11 +37,12 @@ def test_batch_norm_is_folded(files):
 
 def test_input_and_output_are_named_and_static(files):
     file = tflite.Interpreter(files["fp32"])
+    real = {"dtype": "float32", "scale": None, "zero_point": None}
     assert [facts.to_dict() for facts in file.inputs] == [
-        {"name": "image", "shape": [1, 16, 16, 3], "dtype": "float32"}
+        {"name": "image", "shape": [1, 16, 16, 3], **real}
     ]
     assert [facts.to_dict() for facts in file.outputs] == [
-        {"name": "logits", "shape": [1, 5], "dtype": "float32"}
+        {"name": "logits", "shape": [1, 5], **real}
     ]
 
 
@@ -124,6 +125,13 @@ def test_sequential_model(images):
     assert tflite.verify(tflite.to_tflite(model), model, images).max_relative <= 1e-5
 
 
+def test_an_input_named_by_a_dict():
+    image = keras.Input((4,), name="image")
+    model = keras.Model({"image": image}, {"sums": keras.layers.Dense(3, name="out")(image)})
+    batch = np.random.default_rng(0).random((2, 4)).astype(np.float32)
+    assert tflite.verify(tflite.to_tflite(model), model, batch).max_relative <= 1e-5
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_model_is_exported_in_float32(images, policy):
     image = keras.Input((16, 16, 3), name="image")
@@ -170,7 +178,7 @@ def test_subclassed_model_is_refused():
 
 
 def test_unknown_format_is_refused(model):
-    with pytest.raises(ValueError, match=r"format out of \['fp16', 'fp32'\].*format='int3'"):
+    with pytest.raises(ValueError, match=r"format out of \['fp32', .*'int16x8'\].*format='int3'"):
         tflite.to_tflite(model, "int3")
 
 

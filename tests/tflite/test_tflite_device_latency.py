@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from keras_joslim.tflite.benchmark_delegates import Delegation
-from keras_joslim.tflite.benchmark_log import BenchmarkResult
-from keras_joslim.tflite.benchmark_operators import OperatorTime
-from keras_joslim.tflite.device_latency import DeviceLatency, device_latency, drift
+from keras_joslim.tflite.benchmark_log.delegates import Delegation
+from keras_joslim.tflite.benchmark_log.operators import OperatorTime
+from keras_joslim.tflite.benchmark_log.parser import BenchmarkResult
+from keras_joslim.tflite.profiling.device_latency import DeviceLatency, device_latency, drift
 
 XNNPACK = Delegation("TfLiteXNNPackDelegate", 49, 49, 1, 0, True)
 FACTS = {

@@ -176,7 +176,7 @@ def test_new_metadata_reaches_kept_files(export_one, tmp_path):
 def test_disagreement_leaves_nothing_behind(export_one, tmp_path, monkeypatch, build_model):
     other = tflite.to_tflite(build_model(seed=4))
     monkeypatch.setattr(
-        "keras_joslim.tflite.convert.SavedModel.to_tflite", lambda self, name: other
+        "keras_joslim.tflite.convert.SavedModel.to_tflite", lambda *arguments: other
     )
     with pytest.raises(tflite.DisagreementError, match="^models/p00.fp32.tflite disagrees"):
         export_one()
@@ -232,7 +232,7 @@ def test_foreign_manifest_is_not_overwritten(export_one, tmp_path):
         ({"models": {"p00": "gone.keras"}}, "point 'p00'. Received: 'gone.keras': no file"),
         ({"formats": ()}, r"at least one format. Received: formats=\(\)"),
         ({"formats": ("fp8",)}, "format='fp8'"),
-        ({"formats": "fp8"}, r"out of \['fp16', 'fp32'\]. Received: format='fp8'"),
+        ({"formats": "fp8"}, r"out of \['fp32', 'fp16', .* Received: format='fp8'"),
         ({"tolerances": {"fp16": tflite.Tolerance(0, 1)}}, r"Received: also \['fp16'\]"),
         ({"metadata": {"p09": {}}}, r"metadata for points of the models. Received: also"),
         ({"metadata": {"p00": {"loss": np.nan}}}, "JSON holds in metadata of 'p00', loss.*nan"),
@@ -271,7 +271,7 @@ def test_what_export_returns_can_be_profiled(export_one, tmp_path, monkeypatch):
         timed.append(spec["path"])
         return np.array([1.0]), 0
 
-    monkeypatch.setattr("keras_joslim.tflite.host._measured", measured)
+    monkeypatch.setattr("keras_joslim.tflite.profiling.host._measured", measured)
     for given in (manifest, tflite.Manifest.load(tmp_path / "out")):
         latencies = tflite.profile(given, processes=1)
         assert list(latencies) == ["p00.fp16", "p00.fp32"]
@@ -308,3 +308,44 @@ def test_a_file_with_a_loop_is_exported_and_its_arena_left_open(tmp_path):
     data = (tmp_path / manifest.files[0].path).read_bytes()
     with pytest.raises(ValueError, match="an LSTM or GRU, unless `unroll=True`"):
         tflite.arena_bytes(data)
+
+
+@pytest.mark.slow
+def test_processes_side_by_side_make_the_same(exported, images, tmp_path):
+    _, models, expected, _ = exported
+    log = Log()
+    metadata = {"p00": {"widths": [4, 8], "costs": {"macs": 7}}}
+    out = tmp_path / "out"
+    manifest = tflite.export(models, out, images=images, metadata=metadata, jobs=2, on_progress=log)
+    assert manifest == expected
+    assert all(entry.is_intact(out) for entry in manifest)
+    assert sorted(log.new) == [(e.point, e.format) for e in expected]
+    assert [event[0] for event in log.events] == [1, 2, 3, 4]
+
+
+def test_what_a_process_raises_arrives_whole():
+    """An error that cannot be pickled would take the pool down with it."""
+    import pickle
+
+    for error in (
+        tflite.FormatError("no kernels", "int8", ("ODD",)),
+        tflite.DisagreementError("apart"),
+    ):
+        same = pickle.loads(pickle.dumps(error))
+        assert (type(same), str(same)) == (type(error), str(error))
+        assert vars(same) == vars(error)
+
+
+def test_jobs_fit_cores_and_memory(monkeypatch):
+    from keras_joslim.tflite import conversion_jobs
+
+    monkeypatch.setattr(conversion_jobs.os, "sched_getaffinity", lambda _: range(8), raising=False)
+    for available, count, jobs in (
+        (16e9, 20, 8),
+        (4e9, 20, 2),
+        (1e9, 20, 1),
+        (16e9, 3, 3),
+        (0, 5, 1),
+    ):
+        monkeypatch.setattr(conversion_jobs, "_available_bytes", lambda a=available: int(a))
+        assert conversion_jobs.usable_jobs(count) == jobs

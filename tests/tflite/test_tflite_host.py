@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_joslim import tflite
-from keras_joslim.tflite import host
+from keras_joslim.tflite.profiling import host
 
 QUICK = {"processes": 2, "runs": 10, "min_seconds": 0.0}
 

@@ -8,8 +8,9 @@ import threading
 import pytest
 
 from keras_joslim import tflite
-from keras_joslim.tflite import benchmark_errors, host_tool
-from keras_joslim.tflite.measurement_rounds import RunTimeoutError
+from keras_joslim.tflite.benchmark_log import errors as benchmark_errors
+from keras_joslim.tflite.profiling import host_tool
+from keras_joslim.tflite.profiling.rounds import RunTimeoutError
 from tests.tflite.adb_fixtures import NAMES
 from tests.tflite.android_profiles import soon, until
 from tests.tflite.tool_stand_ins import elf, needs_x86, write_model, write_real_tool, write_tool

@@ -20,7 +20,9 @@ def entry(**changes):
         "bytes": len(DATA),
         "arena": 8192,
         "source": "a" * 64,
+        "representative": None,
         "operators": {"CONV_2D": 2},
+        "weights": {"float32": 5},
         "difference": {"max_abs": 1e-7},
         "tolerance": {"absolute": 1e-6, "relative": 1e-5},
         "inputs": (TensorFacts("image", (1, 8, 8, 1), "float32"),),
@@ -51,6 +53,33 @@ def test_round_trip(written):
     expected = tflite.Manifest((entry(),))
     assert tflite.Manifest.load(written / "manifest.json") == expected
     assert tflite.Manifest.load(written) == expected
+
+
+def test_quantisation_and_measurements_come_back(written):
+    quantised = entry(
+        format="int8",
+        representative="b" * 64,
+        inputs=(TensorFacts("image", (1, 8, 8, 1), "int8", 0.003921302, -128),),
+        outputs=(TensorFacts("logits", (1, 10), "int8", 0.25, 3),),
+        validation={"metrics": {"loss": 0.5}, "examples": 3, "data": "c" * 64},
+        test={"metrics": {"loss": 0.75}, "examples": 2, "data": "d" * 64},
+    )
+    expected = tflite.Manifest((entry(), quantised))
+    expected.save(written / "manifest.json")
+    assert tflite.Manifest.load(written) == expected
+    value = json.loads((written / "manifest.json").read_text())["files"]
+    assert (value[1]["inputs"][0]["scale"], value[1]["outputs"][0]["zero_point"]) == (
+        0.003921302,
+        3,
+    )
+    assert value[0]["inputs"][0]["scale"] is None
+
+
+def test_an_entry_can_be_taken_out():
+    manifest = tflite.Manifest((entry(), entry(format="fp16")), "out")
+    assert [e.format for e in manifest.without("p00", "fp16")] == ["fp32"]
+    assert manifest.without("p00", "int8") == manifest
+    assert manifest.without("p00", "fp16").directory == "out"
 
 
 def test_one_entry_a_point_and_format_in_order():
@@ -120,7 +149,7 @@ def test_foreign_file(written, text):
 
 def test_newer_schema(written):
     rewrite(written, lambda value: value.update(schema=99))
-    with pytest.raises(ValueError, match="of schema 2 in .*schema=99"):
+    with pytest.raises(ValueError, match="of schema 3 in .*schema=99"):
         tflite.Manifest.load(written)
 
 
@@ -149,7 +178,10 @@ def test_peaks_of_a_profile_are_entered_by_name(written):
         (lambda e: e.update(arena="8 kB"), r"Expected int \| None in entry 0 .*arena='8 kB'"),
         (lambda e: e.update(peak_memory="2 MB"), r"Expected int \| None .*peak_memory='2 MB'"),
         (lambda e: e.update(sha256="feed"), "Expected a sha256 in entry 0 .*sha256='feed'"),
+        (lambda e: e.update(representative="feed"), "Expected a sha256 .*representative='feed'"),
+        (lambda e: e.update(weights=7), r"Expected dict \| None in entry 0 .*weights=7"),
         (lambda e: e.update(inputs=[{"name": "x"}]), "Expected tensors .* as inputs of entry 0"),
+        (lambda e: e["outputs"][0].update(scale=0.5), "Expected tensors .*zero_point. as outputs"),
         (lambda e: e.update(path="../../etc/passwd"), "path inside the manifest's directory"),
         (lambda e: e.update(path="/etc/passwd"), "path inside the manifest's directory"),
     ],

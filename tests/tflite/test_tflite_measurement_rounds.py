@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from keras_joslim.tflite import benchmark_errors, measurement_rounds
-from keras_joslim.tflite.benchmark_tool import BenchmarkSettings
-from keras_joslim.tflite.measurement_journal import Journal, Measurement, journal_key
-from keras_joslim.tflite.measurement_rounds import Rounds, RunTimeoutError, Step, ToolOutput, steps
+from keras_joslim.tflite.benchmark_log import errors as benchmark_errors
+from keras_joslim.tflite.profiling import rounds as measurement_rounds
+from keras_joslim.tflite.profiling.benchmark_tool import BenchmarkSettings
+from keras_joslim.tflite.profiling.journal import Journal, Measurement, journal_key
+from keras_joslim.tflite.profiling.rounds import Rounds, RunTimeoutError, Step, ToolOutput, steps
 
 FILES = {"a": ("a.tflite", "a" * 64), "b": ("b.tflite", "b" * 64)}
 KEY = {"device": "x", "tool": "t", "file": "f", "settings": {"runs": 5}, "kind": "round"}
@@ -350,7 +351,7 @@ def test_file_names_are_plain_and_differ():
 
 
 def measurement(us=2000.0):
-    from keras_joslim.tflite.benchmark_log import parse
+    from keras_joslim.tflite.benchmark_log.parser import parse
 
     return Measurement(parse(text(us)), 0, 1, "phone/a.txt")
 

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from keras_joslim.tflite import phone as phone_facts
-from keras_joslim.tflite.adb_errors import AdbError
-from keras_joslim.tflite.phone import PhoneFacts
+from keras_joslim.tflite.android import phone as phone_facts
+from keras_joslim.tflite.android.adb_errors import AdbError
+from keras_joslim.tflite.android.phone import PhoneFacts
 from tests.tflite.phone_programs import ANDROID_8, PIXEL, SAMSUNG, printed, stand_in
 
 
@@ -119,7 +119,6 @@ def test_thermal_status_is_on_androids_scale(text, status):
 
 
 @pytest.mark.parametrize("text", [PIXEL, SAMSUNG, ANDROID_8], ids=["pixel", "samsung", "8"])
-@pytest.mark.slow
 def test_one_round_trip_over_adb(adb, phone, text):
     stand_in(phone, text)
     assert phone_facts.facts(adb) == phone_facts.parsed_facts(text)
@@ -128,20 +127,17 @@ def test_one_round_trip_over_adb(adb, phone, text):
     assert phone_facts.thermal_status(adb) == expected
 
 
-@pytest.mark.slow
 def test_twelve_cores_are_in_the_order_of_their_numbers(adb, phone):
     cores = "".join(f"{core} {1000 + core} x\n" for core in range(12))
     stand_in(phone, printed(cores=cores))
     assert phone_facts.facts(adb).max_frequencies == tuple(range(1000, 1012))
 
 
-@pytest.mark.slow
 def test_a_phone_that_has_none_of_it(adb, phone):
     assert phone_facts.facts(adb) == PhoneFacts()
     assert phone_facts.thermal_status(adb) is None
 
 
-@pytest.mark.slow
 def test_a_phone_that_cannot_be_asked(adb, phone):
     phone.offline = True
     phone.drop()
@@ -149,7 +145,6 @@ def test_a_phone_that_cannot_be_asked(adb, phone):
         phone_facts.facts(adb)
 
 
-@pytest.mark.slow
 def test_the_mask_is_one_that_taskset_takes(adb, phone):
     stand_in(phone, SAMSUNG)
     mask = phone_facts.facts(adb).big_mask

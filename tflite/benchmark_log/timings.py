@@ -9,7 +9,7 @@ import dataclasses
 import decimal
 import re
 
-from keras_joslim.tflite.benchmark_errors import InconsistentLogError, UnreadableTimingError
+from keras_joslim.tflite.benchmark_log.errors import InconsistentLogError, UnreadableTimingError
 
 # Powers of ten that make milliseconds of them.
 _UNITS = {"s": 3, "ms": 0, "us": -3, "ns": -6}

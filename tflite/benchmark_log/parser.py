@@ -12,11 +12,11 @@ litert/tools/benchmark_litert_model.h in LiteRT.
 import dataclasses
 import re
 
-from keras_joslim.tflite import benchmark_errors as errors
-from keras_joslim.tflite.benchmark_delegates import Delegation, delegate_problem, delegations
-from keras_joslim.tflite.benchmark_errors import BenchmarkLogError
-from keras_joslim.tflite.benchmark_operators import OperatorTime, operator_times
-from keras_joslim.tflite.benchmark_timings import is_closing, number, timings
+from keras_joslim.tflite.benchmark_log import errors
+from keras_joslim.tflite.benchmark_log.delegates import Delegation, delegate_problem, delegations
+from keras_joslim.tflite.benchmark_log.errors import BenchmarkLogError
+from keras_joslim.tflite.benchmark_log.operators import OperatorTime, operator_times
+from keras_joslim.tflite.benchmark_log.timings import is_closing, number, timings
 
 __all__ = [
     "BenchmarkLogError",

@@ -19,12 +19,12 @@ import typing
 import numpy as np
 
 from keras_joslim import atomic
-from keras_joslim.tflite import benchmark_errors
-from keras_joslim.tflite.benchmark_log import BenchmarkLogError, delegate_problem, parse
-from keras_joslim.tflite.benchmark_tool import file_sha256
-from keras_joslim.tflite.device_latency import device_latency, drift
-from keras_joslim.tflite.host import ProfileError, ProfileTimeoutError, checked_files
-from keras_joslim.tflite.measurement_journal import Measurement, journal_key
+from keras_joslim.tflite.benchmark_log import errors as benchmark_errors
+from keras_joslim.tflite.benchmark_log.parser import BenchmarkLogError, delegate_problem, parse
+from keras_joslim.tflite.profiling.benchmark_tool import file_sha256
+from keras_joslim.tflite.profiling.device_latency import device_latency, drift
+from keras_joslim.tflite.profiling.host import ProfileError, ProfileTimeoutError, checked_files
+from keras_joslim.tflite.profiling.journal import Measurement, journal_key
 
 # From what share on the sentinel's drift is told.
 _DRIFT = 0.05

@@ -1,9 +1,10 @@
 """The benchmark tool on a phone: put there, started, timed out, and taken away again."""
 
-from keras_joslim.tflite import benchmark_tool, phone
-from keras_joslim.tflite.adb import Adb
-from keras_joslim.tflite.adb_errors import AdbError, AdbTimeoutError
-from keras_joslim.tflite.measurement_rounds import RunTimeoutError, ToolOutput
+from keras_joslim.tflite.android import phone
+from keras_joslim.tflite.android.adb import Adb
+from keras_joslim.tflite.android.adb_errors import AdbError, AdbTimeoutError
+from keras_joslim.tflite.profiling import benchmark_tool
+from keras_joslim.tflite.profiling.rounds import RunTimeoutError, ToolOutput
 
 # Seconds for what is done after a failure, when the phone may be gone.
 _CLEANING = 10.0

@@ -3,7 +3,7 @@
 import re
 import typing
 
-from keras_joslim.tflite.adb_errors import AdbError, quoted
+from keras_joslim.tflite.android.adb_errors import AdbError, quoted
 
 _DEVICE = re.compile(
     r"(?P<serial>\S.*?)\s+(?P<state>no permissions.*?|[a-z]+)(?P<facts>(?:\s+[\w-]+:\S+)*)\s*"

@@ -10,8 +10,8 @@ import math
 import re
 import statistics
 
-from keras_joslim.tflite.benchmark_delegates import Delegation
-from keras_joslim.tflite.benchmark_operators import OperatorTime
+from keras_joslim.tflite.benchmark_log.delegates import Delegation
+from keras_joslim.tflite.benchmark_log.operators import OperatorTime
 
 ROUTES = ("binary", "apk", "host")
 _FIGURES = ("mean", "min", "median", "p95", "std", "first", "init")

@@ -13,7 +13,7 @@ import struct
 import typing
 import zipfile
 
-from keras_joslim.tflite.benchmark_errors import ToolNotFoundError, WrongAbiError
+from keras_joslim.tflite.benchmark_log.errors import ToolNotFoundError, WrongAbiError
 
 DELEGATES = {
     "xnnpack": ("--use_xnnpack=true",),

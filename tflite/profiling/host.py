@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_joslim.tflite.manifest import Manifest
 
-_CHILD = pathlib.Path(__file__).with_name("profile_child.py")
+_CHILD = pathlib.Path(__file__).with_name("child.py")
 # Runnable processes of others, as a share of the processors, from which latencies are suspect.
 _BUSY = 0.5
 _WARMUP_SECONDS = 0.05

@@ -10,21 +10,21 @@ import platform
 import threading
 import typing
 
-from keras_joslim.tflite.adb import Adb
-from keras_joslim.tflite.adb_errors import AdbError
-from keras_joslim.tflite.benchmark_log import BenchmarkLogError
-from keras_joslim.tflite.benchmark_tool import BenchmarkSettings
-from keras_joslim.tflite.measurement_journal import Journal
-from keras_joslim.tflite.measurement_rounds import (
+from keras_joslim.tflite.android.adb import Adb
+from keras_joslim.tflite.android.adb_errors import AdbError
+from keras_joslim.tflite.android.phone import PhoneFacts
+from keras_joslim.tflite.android.phone_app import PhoneApp
+from keras_joslim.tflite.android.phone_tool import PhoneTool
+from keras_joslim.tflite.benchmark_log.parser import BenchmarkLogError
+from keras_joslim.tflite.profiling.benchmark_tool import BenchmarkSettings
+from keras_joslim.tflite.profiling.journal import Journal
+from keras_joslim.tflite.profiling.rounds import (
     DeviceProfileError,
     Rounds,
     check_plan,
     hashed_files,
     steps,
 )
-from keras_joslim.tflite.phone import PhoneFacts
-from keras_joslim.tflite.phone_app import PhoneApp
-from keras_joslim.tflite.phone_tool import PhoneTool
 
 
 class PhoneProfile(typing.NamedTuple):

@@ -8,7 +8,7 @@ by commas. The same tables are in the file it may write instead of printing them
 import dataclasses
 import re
 
-from keras_joslim.tflite.benchmark_errors import InconsistentLogError, TruncatedLogError
+from keras_joslim.tflite.benchmark_log.errors import InconsistentLogError, TruncatedLogError
 
 _REMEDY = "Run again; without --enable_op_profiling if it happens again."
 _SECTION = re.compile(r"(Operator-wise Profiling Info|Profiling Info for Benchmark Init)")

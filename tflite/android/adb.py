@@ -22,8 +22,8 @@ import threading
 import time
 import typing
 
-from keras_joslim.tflite import adb_output
-from keras_joslim.tflite.adb_errors import (
+from keras_joslim.tflite.android import adb_output
+from keras_joslim.tflite.android.adb_errors import (
     AdbError,
     AdbNotFoundError,
     AdbTimeoutError,

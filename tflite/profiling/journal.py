@@ -11,9 +11,9 @@ import pathlib
 import threading
 
 from keras_joslim import atomic
-from keras_joslim.tflite.benchmark_delegates import Delegation
-from keras_joslim.tflite.benchmark_log import BenchmarkResult
-from keras_joslim.tflite.benchmark_operators import OperatorTime
+from keras_joslim.tflite.benchmark_log.delegates import Delegation
+from keras_joslim.tflite.benchmark_log.operators import OperatorTime
+from keras_joslim.tflite.benchmark_log.parser import BenchmarkResult
 
 KIND = "keras_joslim measurement journal"
 SCHEMA = 1

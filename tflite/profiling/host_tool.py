@@ -11,12 +11,12 @@ import signal
 import subprocess
 import time
 
-from keras_joslim.tflite import benchmark_tool
-from keras_joslim.tflite.benchmark_errors import PermissionDeniedError
-from keras_joslim.tflite.benchmark_log import BenchmarkLogError
-from keras_joslim.tflite.host import load_average, load_warning
-from keras_joslim.tflite.measurement_journal import Journal
-from keras_joslim.tflite.measurement_rounds import (
+from keras_joslim.tflite.benchmark_log.errors import PermissionDeniedError
+from keras_joslim.tflite.benchmark_log.parser import BenchmarkLogError
+from keras_joslim.tflite.profiling import benchmark_tool
+from keras_joslim.tflite.profiling.host import load_average, load_warning
+from keras_joslim.tflite.profiling.journal import Journal
+from keras_joslim.tflite.profiling.rounds import (
     DeviceProfileError,
     Rounds,
     RunTimeoutError,

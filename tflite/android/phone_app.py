@@ -7,12 +7,12 @@ The log is other people's too: it is never cleared. A line of our own marks wher
 import secrets
 import time
 
-from keras_joslim.tflite import benchmark_tool
-from keras_joslim.tflite.adb_errors import AdbError
-from keras_joslim.tflite.benchmark_errors import ToolNotFoundError, TruncatedLogError
-from keras_joslim.tflite.benchmark_log import BenchmarkLogError, parse
-from keras_joslim.tflite.measurement_rounds import ToolOutput
-from keras_joslim.tflite.phone_tool import PhoneTool
+from keras_joslim.tflite.android.adb_errors import AdbError
+from keras_joslim.tflite.android.phone_tool import PhoneTool
+from keras_joslim.tflite.benchmark_log.errors import ToolNotFoundError, TruncatedLogError
+from keras_joslim.tflite.benchmark_log.parser import BenchmarkLogError, parse
+from keras_joslim.tflite.profiling import benchmark_tool
+from keras_joslim.tflite.profiling.rounds import ToolOutput
 
 PACKAGE = "org.tensorflow.lite.benchmark"
 ACTIVITY = f"{PACKAGE}/.BenchmarkModelActivity"

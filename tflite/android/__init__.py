@@ -1,0 +1,1 @@
+"""Phones over adb: what they are, and points measured on them."""

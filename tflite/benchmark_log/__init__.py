@@ -1,0 +1,1 @@
+"""What the TFLite benchmark tool prints, read: pure functions over captured text."""

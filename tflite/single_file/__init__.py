@@ -1,0 +1,1 @@
+"""One TFLite file with a signature for each point, kernels stored once."""
