@@ -12,14 +12,14 @@ def front_table(front, file_format=None):
 
     Args:
         front: `ParetoFront`.
-        file_format: whose bytes, latency and memory are shown; the first one there is if
-            `None`.
+        file_format: whose bytes, latency and memory are shown; fp32, or the first one there
+            is, if `None`.
 
     Returns:
         Aligned lines. What is not known yet is a dash.
     """
     known = [name for point in front.points for name in point.bytes]
-    file_format = file_format or next(iter(known), "fp32")
+    file_format = file_format or ("fp32" if "fp32" in known else next(iter(known), "fp32"))
     costs = list(dict.fromkeys(name for point in front.points for name in point.costs))
     metrics = _metrics(front)
     head = [

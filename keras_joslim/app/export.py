@@ -14,6 +14,8 @@ from keras_joslim.tflite.manifest import FILE_NAME, sha256
 # Single precision through another kernel library: sums in another order, no more.
 LOSS_TOLERANCE = 1e-4
 _IMAGES_COMPARED = 16
+# Files that a further process must have to make, or it does not win back its start.
+_FILES_A_JOB = 10
 # Training images that the ranges of integer activations are measured on.
 _REPRESENTATIVE = 200
 
@@ -75,7 +77,7 @@ def export(workdir, formats=None, points=None, jobs=None, say=print):
                 }
                 for name in names
             },
-            jobs=jobs or tflite.usable_jobs(len(names)),
+            jobs=jobs or tflite.usable_jobs(len(names) * len(formats) // _FILES_A_JOB),
             on_progress=lambda *_: bar.update(),
             on_failure=failed,
         )

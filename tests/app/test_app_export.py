@@ -1,9 +1,15 @@
 """`joslim export` in several formats: what is measured, what could not be made, one line each."""
 
+import json
+import shutil
+import sys
+
+import keras
 import numpy as np
 import pytest
 
-from keras_joslim.app.export import export
+from keras_joslim import tflite
+from keras_joslim.app.export import export, export_one_file
 from keras_joslim.app.recipe import make_recipe
 from keras_joslim.app.workdir import Workdir
 from keras_joslim.configs.digits import get_config
@@ -93,3 +99,60 @@ def test_what_could_not_be_made_is_one_line_each_and_left_out(trained, monkeypat
     for point in front:
         assert "int16x8" not in point.files
         assert "dynamic" in point.files
+
+
+def test_only_points_asked_for_and_each_kept_file_tested_once(trained, tmp_path, monkeypatch):
+    workdir = Workdir(shutil.copytree(trained.place, tmp_path / "run"))
+    say = []
+    front = export(workdir, ("fp16",), points="p00", jobs=1, say=say.append)
+    assert say[0] == f"Exporting 1 of {len(front)} points as fp16."
+    first, *others = front
+    assert all("fp16" not in point.files for point in others)
+    test = make_recipe(workdir.config()).data.test
+    model = keras.saving.load_model(workdir.place / first.files["keras"], compile=False)
+    right = np.argmax(model.predict(test.images, verbose=0), axis=-1) == test.labels
+    assert abs(first.tested["fp16"]["accuracy"] - right.mean()) < 0.01
+    entry = Manifest.load(workdir.place).find("p00", "fp16")
+    assert entry.test["metrics"] == first.tested["fp16"]
+    assert entry.test["examples"] == len(test.images)
+
+    def again(*arguments, **keywords):
+        raise AssertionError("test data was measured twice")
+
+    monkeypatch.setattr("keras_joslim.tflite.measure_test", again)
+    assert export(workdir, ("fp16",), points="p00", jobs=1, say=say.append)["p00"] == first
+
+
+def test_a_dominated_file_never_sees_test_data(trained, tmp_path, monkeypatch):
+    """The larger network's int8 file has the greater loss: nobody would ship it."""
+    workdir = Workdir(shutil.copytree(trained.place, tmp_path / "run"))
+
+    def judged(file, judge, network=None):
+        loss = 2.0 if "p00" in str(file) else 3.0
+        return {"metrics": {"loss": loss}, "examples": 1, "data": judge.sha256}
+
+    for module in ("export", "evaluation"):
+        name = f"keras_joslim.tflite.{module}"
+        monkeypatch.setattr(sys.modules[name], "judged", judged)
+    (workdir.place / "manifest.json").unlink(missing_ok=True)
+    front = export(workdir, ("int8",), jobs=1, say=lambda line: None)
+    assert len(front) > 1
+    assert [point.name for point in front if point.tested.get("int8")] == ["p00"]
+
+
+def test_points_in_one_file(trained, tmp_path):
+    workdir = Workdir(shutil.copytree(trained.place, tmp_path / "run"))
+    said = []
+    report = export_one_file(workdir, "all", say=said.append)
+    file = tflite.SingleFile(workdir.single_file)
+    front = workdir.front()
+    assert set(file.points) == {point.name for point in front}
+    images = make_recipe(workdir.config()).data.validation.images[20:24]
+    for point in front:
+        model = keras.saving.load_model(workdir.place / point.files["keras"], compile=False)
+        expected = model.predict(images, verbose=0)
+        np.testing.assert_allclose(file.run(point.name, images), expected, atol=1e-4)
+    told = json.loads(workdir.single_file.with_suffix(".json").read_text())
+    assert told["bytes"] == report.bytes == workdir.single_file.stat().st_size
+    assert told["points"]["p00"]["widths"] == list(front["p00"].widths)
+    assert said[0].startswith(f"One file of {len(front)} points: {report.bytes:,} bytes, ")
