@@ -61,9 +61,10 @@ NSGA2 = ["pymoo>=0.6.2"]
 
 EXTRAS_REQUIRE = {
     "glyphs": GLYPHS,
-    # Quantisation-aware training. Not a plain dependency: importing it switches tf.keras to
-    # tf_keras for the whole process (TF_USE_LEGACY_KERAS=1), it pulls tf_keras in, and it holds
-    # absl-py below 2 for everybody.
+    # Quantisation-aware training, clustering, pruning. Not a plain dependency: importing it makes
+    # tf.keras tf_keras for the whole process (TF_USE_LEGACY_KERAS=1), it pulls tf_keras in, and it
+    # holds absl-py at 1.4, where constraints.txt has 2: it installs beside all else, but without
+    # those constraints. The tests that train skip themselves without it.
     "qat": [
         "tensorflow-model-optimization>=0.8.1",
         "tf_keras>=2.21,<3",
@@ -79,6 +80,8 @@ EXTRAS_REQUIRE = {
         "setuptools>=77",
         # Properties over random widths and graphs.
         "hypothesis>=6.120",
+        # Another reading of tflite/manifest.schema.json than the manifest's own checks.
+        "jsonschema>=4.23",
         # Requirements and versions in tests/packaging.
         "packaging>=24",
         "pytest>=8.3",
@@ -123,6 +126,7 @@ setuptools.setup(
     python_requires=">=3.11,<3.14",
     packages=packages(),
     package_dir=PACKAGE_DIR,
+    package_data={"keras_joslim.tflite": ["manifest.schema.json"]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={"console_scripts": ["joslim = keras_joslim.app.main:run"]},

@@ -74,5 +74,13 @@ def get_config():
     # The front is looked for among so many networks, those that the history's losses put first.
     config.front = ml_collections.ConfigDict({"networks": 60})
     config.export = ml_collections.ConfigDict({"formats": ("fp32", "fp16"), "points": "all"})
+    config.export.embed_metadata = False  # Labels and normalisation inside each file as well.
+    # For the formats "qat", "cluster" and "prune" only: docs/quantisation.md.
+    config.export.fine_tuning = ml_collections.ConfigDict(
+        {"steps": 1000, "batch_size": 64, "distillation": 1.0, "int8": True}
+    )
+    config.export.fine_tuning.learning_rate = config_dict.placeholder(float)  # None: the format's.
+    config.export.fine_tuning.clusters = 16  # Weights that differ, a kernel.
+    config.export.fine_tuning.sparsity = 0.5  # Share of a kernel that "prune" makes zero.
     config.profile = ml_collections.ConfigDict({"processes": 5, "runs": 50, "num_threads": 1})
     return config

@@ -40,6 +40,6 @@ def test_the_python_example_runs(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "front.html").stat().st_size > 0
-    assert list((tmp_path / "out" / "models").glob("p*.fp16.tflite"))
+    assert list((tmp_path / "out" / "models").glob("p*.int8.tflite"))
     assert "ms at best" in result.stdout
     assert "test acc. %" in result.stdout

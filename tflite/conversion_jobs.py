@@ -7,12 +7,15 @@ import pathlib
 
 # What a process that converts takes: TensorFlow, a network of phone size, its graph and file.
 _BYTES_A_JOB = 1_500_000_000
+# What the process that trains for "qat" takes beside it.
+_BYTES_OF_TRAINING = 1_000_000_000
 
 
-def usable_jobs(count):
+def usable_jobs(count, training=False):
     """How many of `count` conversions can go on side by side on this machine.
 
-    No more than there are cores to run on, or 1.5 GB of memory each; 1 where the free memory is
+    No more than there are cores to run on, or 1.5 GB of memory each, 2.5 GB with `training` (for
+    "qat", "cluster" and "prune"); 1 where the free memory is
     not known (systems without /proc/meminfo).
 
     Example:
@@ -21,7 +24,8 @@ def usable_jobs(count):
     4
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(count, cores, _available_bytes() // _BYTES_A_JOB))
+    each = _BYTES_A_JOB + training * _BYTES_OF_TRAINING
+    return max(1, min(count, cores, _available_bytes() // each))
 
 
 def side_by_side(work, tasks, jobs):

@@ -95,6 +95,11 @@ class SavedModel:
         settings = find_format(format)
         if settings.name == "fp32":
             return self._fp32
+        if settings.fine_tuned:
+            raise ValueError(
+                f"Format {settings.name} is made by training. Use `tflite.export(models, "
+                f"directory, {settings.name!r}, fine_tuning=FineTuning(...), ...)`."
+            )
         if not settings.needs_images:
             return self._converted(settings)
         refuse_missing(representative, [settings])

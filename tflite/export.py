@@ -1,34 +1,38 @@
 """Points become checked TFLite files in a directory, with a manifest; resumable at every file."""
 
-import collections
 import dataclasses
 import functools
-import importlib.metadata
 import pathlib
-import re
-
-import numpy as np
 
 from keras_joslim import atomic
-from keras_joslim.tflite.arena import arena_bytes
 from keras_joslim.tflite.conversion_jobs import side_by_side
 from keras_joslim.tflite.convert import saved_model
+from keras_joslim.tflite.embedded_metadata import embed, has_metadata, is_embedded
 from keras_joslim.tflite.evaluation import judged
+from keras_joslim.tflite.export_checks import check_names, check_tolerances, checked_metadata
+from keras_joslim.tflite.file_facts import (
+    arena,
+    operator_counts,
+    versions,
+    weights_by_type,
+    xnnpack,
+)
 from keras_joslim.tflite.formats import find_format, find_formats
 from keras_joslim.tflite.interpreter import Interpreter
-from keras_joslim.tflite.liveness import SeveralGraphsError, read_graph
 from keras_joslim.tflite.manifest import FILE_NAME, ExportedFile, Manifest, sha256
-from keras_joslim.tflite.operators import operators
+from keras_joslim.tflite.qat.fine_tuning import (
+    quantization_aware,
+    refuse_without_training,
+    require_tfmot,
+    tfmot_versions,
+)
 from keras_joslim.tflite.representative import (
     refuse_missing,
     representative_inputs,
     representative_sha256,
 )
 from keras_joslim.tflite.source import Source
-from keras_joslim.tflite.verify import compare, keras_outputs, named_images
-
-# A point's name becomes part of a file name, here and on phones.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+from keras_joslim.tflite.verify import compare, keras_outputs, measure, named_images
 
 
 class ExportError(ValueError):
@@ -56,8 +60,12 @@ def export(
     *,
     images,
     representative=None,
+    fine_tuning=None,
     judge=None,
     metadata=None,
+    labels=None,
+    preprocessing=None,
+    embed_metadata=False,
     tolerances=None,
     input_shape=None,
     jobs=1,
@@ -69,12 +77,16 @@ def export(
     Each file is run by the LiteRT interpreter on `images` and compared with Keras before it is
     written to `directory/models/<point>.<format>.tflite`; then it is entered in
     `directory/manifest.json`. Both writes are atomic. A file made before from the same model and
-    the same representative images, in the same format and under the same tolerance, and still
-    intact, is kept: an interrupted export goes on where it stopped. Entries of other points and
-    formats stay.
+    the same representative images or fine-tuning, in the same format and under the same tolerance,
+    and still intact, is kept: an interrupted export goes on where it stopped. Entries of other
+    points and formats stay.
 
     A format that a model cannot have, or cannot have within the tolerance, does not stop the
     others. Only "fp32" does: where it fails, something else is wrong.
+
+    "qat", "cluster" and "prune" train each network further, so its file is held against the
+    trained network; how far it is from the model given is entered, and refuses nothing. What the
+    training was worth is told by `judge`.
 
     Args:
         models: dict point name -> stock `keras.Model`, path of a `.keras` file, or function
@@ -85,10 +97,15 @@ def export(
             training; a dict input name -> array for several inputs. A few suffice.
         representative: the same, for "int8" and "int16x8": some 100 to 500 images of the training
             data, not augmented.
+        fine_tuning: `FineTuning`, for "qat", "cluster" and "prune".
         judge: `keras_joslim.evaluation.Judge` with validation data: each file's loss and metrics
             are entered as `validation`.
         metadata: dict point name -> dict of what is known of the point (widths, costs...),
             copied into its manifest entries.
+        labels: names of the classes in order of the outputs, for the manifest.
+        preprocessing: `datasets.Preprocessing`, how `images` came of raw pixels, likewise.
+        embed_metadata: TFLite metadata (name, labels, normalisation) inside each file as well, see
+            `embedded_metadata.embed`. A file that holds something else is made anew.
         tolerances: dict format -> `Tolerance` in the place of the format's own.
         input_shape: shape without batch for models that do not fix it; see `to_tflite`.
         jobs: processes that convert, each a point at a time (`usable_jobs` says how many this
@@ -108,8 +125,8 @@ def export(
             written, and what was exported before stays.
         ExportError: at the end, if there were failures and no `on_failure`.
         ValueError: models that cannot be converted, slimmable ones among them, names or images that
-            do not fit, representative images that are missing, a directory whose manifest.json is
-            not one.
+            do not fit, representative images or fine-tuning that are missing, a directory whose
+            manifest.json is not one.
 
     Example:
 
@@ -123,21 +140,27 @@ def export(
     """
     directory = pathlib.Path(directory)
     formats = find_formats(formats)
-    _check_names(models)
-    _check_tolerances(formats, tolerances)
+    check_names(models)
+    check_tolerances(formats, tolerances)
     refuse_missing(representative, map(find_format, formats))
-    metadata = _checked_metadata(models, metadata)
+    refuse_without_training(fine_tuning, formats)
+    metadata = checked_metadata(models, metadata)
+    path = directory / FILE_NAME
+    before = Manifest.load(path) if path.exists() else Manifest(directory=directory)
+    manifest = before.described(labels, preprocessing)
     order = _Order(
         directory,
         images,
         representative,
-        {name: find_format(name).tolerance for name in formats} | dict(tolerances or {}),
+        {name: _tolerance(name, fine_tuning) for name in formats} | dict(tolerances or {}),
         input_shape,
+        fine_tuning,
         judge,
         metadata,
+        (manifest.labels, manifest.preprocessing) if embed_metadata else None,
     )
-    path = directory / FILE_NAME
-    manifest = Manifest.load(path) if path.exists() else Manifest(directory=directory)
+    if path.exists() and manifest != before:
+        manifest.save(path)
     done, total, failures = 0, len(models) * len(formats), {}
 
     def tasks():
@@ -159,7 +182,7 @@ def export(
                 if on_progress:
                     on_progress(done, total, current, True)
             if missing:
-                yield order.without_judge(), point, source, missing
+                yield order.for_process(missing), point, source, missing
 
     for (_, point, source, _), (name, made) in side_by_side(_files, tasks(), jobs):
         done += 1
@@ -188,12 +211,18 @@ class _Order:
     representative: object
     tolerances: dict
     input_shape: object
+    fine_tuning: object
     judge: object
     metadata: dict
+    embedded: tuple | None
 
-    def without_judge(self):
+    def for_process(self, formats):
         """The same for another process: it converts and compares, this one measures."""
-        return dataclasses.replace(self, judge=None)
+        fine_tuning = None
+        if any(find_format(name).fine_tuned for name in formats):
+            require_tfmot()
+            fine_tuning = self.fine_tuning.with_outputs()
+        return dataclasses.replace(self, judge=None, fine_tuning=fine_tuning)
 
     @functools.cached_property
     def _representative_sha256(self):
@@ -202,6 +231,15 @@ class _Order:
     def _ranges_from(self, name):
         """The sha256 of what the ranges of a format are measured on; None if nothing is."""
         return self._representative_sha256 if find_format(name).needs_images else None
+
+    def _trained_with(self, name):
+        """What the training for a format depends on; an empty dict if there is none."""
+        return self.fine_tuning.record(name) if find_format(name).fine_tuned else {}
+
+    def _is_trained_alike(self, entry):
+        known = entry.fine_tuning or {}
+        wanted = self._trained_with(entry.format)
+        return all(known.get(key) == value for key, value in wanted.items())
 
     def is_met_by(self, entry, source):
         """Does the entry's file still stand for what is asked for?"""
@@ -215,9 +253,17 @@ class _Order:
         return (
             entry.source == source.sha256
             and entry.representative == self._ranges_from(entry.format)
+            and self._is_trained_alike(entry)
             and entry.tolerance == vars(self.tolerances[entry.format])
             and entry.is_intact(self.directory)
+            and self._is_described_alike(entry)
         )
+
+    def _is_described_alike(self, entry):
+        data = (self.directory / entry.path).read_bytes()
+        if self.embedded is None:
+            return not has_metadata(data)
+        return is_embedded(data, entry.point, entry.format, *self.embedded)
 
     def new_facts(self, entry, source):
         """What to replace in an entry: metadata, and validation if it has not been measured."""
@@ -262,8 +308,16 @@ class _Order:
 
     def _file(self, point, source, name, saved, images, expected):
         relative = f"models/{point}.{name}.tflite"
-        data = saved.to_tflite(name, self.representative)
-        difference = compare(data, images, expected, self.tolerances[name], relative)
+        trained = None
+        if find_format(name).fine_tuned:
+            tuned = quantization_aware(saved.model, self.fine_tuning, name, self.tolerances[name])
+            data = self._described(tuned.data, point, name, saved.model)
+            trained = {**self._trained_with(name), **tuned.facts()}
+            difference = measure(data, images, expected, relative)
+        else:
+            data = saved.to_tflite(name, self.representative)
+            data = self._described(data, point, name, saved.model)
+            difference = compare(data, images, expected, self.tolerances[name], relative)
         file = Interpreter(data)
         entry = ExportedFile(
             point=point,
@@ -271,24 +325,37 @@ class _Order:
             path=relative,
             sha256=sha256(data),
             bytes=len(data),
-            arena=_arena(data),
+            arena=arena(data),
             source=source.sha256,
             representative=self._ranges_from(name),
-            operators=dict(sorted(collections.Counter(operators(data)).items())),
-            weights=_weights(data),
+            operators=operator_counts(data),
+            weights=weights_by_type(data),
+            xnnpack=xnnpack(data),
             difference=difference.to_dict(),
             tolerance=vars(self.tolerances[name]).copy(),
             inputs=file.inputs,
             outputs=file.outputs,
-            versions=_versions(),
+            versions=versions() | (tfmot_versions() if trained else {}),
+            fine_tuning=trained,
         )
         atomic.write_bytes(self.directory / relative, data)
         return entry
+
+    def _described(self, data, point, name, model):
+        """The file with metadata in it, if that is asked for."""
+        if self.embedded is None:
+            return data
+        return embed(data, model.name, point, name, *self.embedded)
 
 
 def _files(order, point, source, formats):
     """`_Order.files` as a function that other processes find."""
     yield from order.files(point, source, formats)
+
+
+def _tolerance(name, fine_tuning):
+    settings = find_format(name)
+    return fine_tuning.tolerance(name) if settings.fine_tuned else settings.tolerance
 
 
 def _without_file(manifest, point, name):
@@ -300,86 +367,3 @@ def _without_file(manifest, point, name):
     manifest.save(manifest.directory / FILE_NAME)
     (manifest.directory / entry.path).unlink(missing_ok=True)
     return manifest
-
-
-def _weights(data):
-    """Bytes of the constants by dtype; `None` for a file with loops or branches."""
-    try:
-        graph = read_graph(data)
-    except SeveralGraphsError:
-        return None
-    buffers = {t.buffer: t for t in graph.tensors if t.buffer is not None}
-    sizes = collections.Counter()
-    for tensor in buffers.values():
-        sizes[tensor.dtype] += tensor.data.nbytes
-    return dict(sorted(sizes.items()))
-
-
-def _versions():
-    """The versions of what makes a file."""
-    import keras
-    import tensorflow as tf
-
-    return {
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "ai_edge_litert": importlib.metadata.version("ai-edge-litert"),
-    }
-
-
-def _arena(data):
-    """Bytes of the arena; `None` for a file with loops or branches."""
-    try:
-        return arena_bytes(data)
-    except SeveralGraphsError:
-        return None
-
-
-def _check_names(models):
-    if not isinstance(models, dict):
-        single = hasattr(models, "get_weights") or isinstance(models, str | pathlib.Path)
-        remedy = ": write {'name': model}" if single else ""
-        raise ValueError(
-            f"Expected models as a dict point name -> model{remedy}. "
-            f"Received: models={type(models).__name__}"
-        )
-    if not models:
-        raise ValueError(
-            "Expected at least one model: {'name': model}, a keras.Model or the path of a .keras "
-            "file. Received: models={}"
-        )
-    bad = [name for name in models if not isinstance(name, str) or not _NAME.fullmatch(name)]
-    if bad:
-        raise ValueError(
-            "Expected point names of letters, digits, '.', '_' and '-' (they become file names). "
-            f"Received: {bad}"
-        )
-
-
-def _check_tolerances(formats, tolerances):
-    unknown = sorted(set(tolerances or {}) - set(formats))
-    if unknown:
-        raise ValueError(f"Expected tolerances for {list(formats)}. Received: also {unknown}")
-
-
-def _checked_metadata(models, metadata):
-    """The metadata as plain JSON values, so that an entry equals itself read back."""
-    metadata = metadata or {}
-    unknown = sorted(set(metadata) - set(models))
-    if unknown:
-        raise ValueError(f"Expected metadata for points of the models. Received: also {unknown}")
-    return {point: _plain(value, f"metadata of {point!r}") for point, value in metadata.items()}
-
-
-def _plain(value, where):
-    if isinstance(value, dict):
-        return {str(key): _plain(item, f"{where}, {key}") for key, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(item, where) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float) and np.isfinite(value):
-        return value
-    raise ValueError(f"Expected values that JSON holds in {where}. Received: {value!r}")

@@ -28,7 +28,8 @@ def layer_of(model, tensor):
         for scope in path.split("/"):
             counted = _COUNTED.fullmatch(scope)
             # "conv_1" is the scope of layer "conv" rather than of "conv_1", which is "conv_1_1".
-            for name in (counted and counted[1], scope):
+            # Quantisation-aware training wraps layers: "quant_conv".
+            for name in (counted and counted[1], scope, scope.removeprefix("quant_")):
                 if name in layers:
                     found = name
                     break

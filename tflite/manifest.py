@@ -8,16 +8,33 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import re
 
 from keras_joslim import atomic
-from keras_joslim.tflite.interpreter import TensorFacts
+from keras_joslim.preprocessing import Preprocessing
+from keras_joslim.tflite.manifest_checks import (
+    checked_entry,
+    checked_labels,
+    checked_latency,
+    checked_preprocessing,
+)
 
 FILE_NAME = "manifest.json"
-KIND = "keras_joslim.tflite manifest"
-SCHEMA = 3
+# The published schema; kind and version stand in it, and nowhere else.
+SCHEMA_FILE = pathlib.Path(__file__).with_name("manifest.schema.json")
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+def manifest_schema():
+    """The JSON schema (draft 2020-12) of manifest.json, as a dict.
+
+    Example:
+
+    >>> jsonschema.validate(json.loads(path.read_text()), manifest_schema())
+    """
+    return json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+
+
+_HEAD = manifest_schema()["properties"]
+KIND, SCHEMA = _HEAD["kind"]["const"], _HEAD["schema"]["const"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +55,8 @@ class ExportedFile:
         operators: dict operator -> how many.
         weights: dict dtype -> bytes of its constants; a "dynamic" file without "int8" has no
             kernel large enough to be quantised. None for a file with loops or branches.
+        xnnpack: what XNNPACK took of it on the machine that made it, as `Delegated.to_dict()`; None
+            where the interpreter does not tell.
         difference: from Keras, as `Difference.to_dict()`.
         tolerance: dict "absolute", "relative" that it was accepted under.
         inputs, outputs: tuples of `TensorFacts`, with scale and zero point of quantised ones.
@@ -48,6 +67,10 @@ class ExportedFile:
         test: the same on test data, see `measure_test`.
         peak_memory: bytes by which a process that runs it with XNNPACK grew at most; None until
             a profile is entered, see `Manifest.with_peaks`.
+        latency: device -> what a profile measured there, milliseconds among it; see
+            `Manifest.with_latency`.
+        fine_tuning: of a format that is made by training: "data" (sha256 of what was learned
+            from), "settings", and `FineTuned.facts()`; None of the others.
     """
 
     point: str
@@ -60,6 +83,7 @@ class ExportedFile:
     representative: str | None
     operators: dict
     weights: dict | None
+    xnnpack: dict | None
     difference: dict
     tolerance: dict
     inputs: tuple
@@ -69,6 +93,8 @@ class ExportedFile:
     validation: dict = dataclasses.field(default_factory=dict)
     test: dict = dataclasses.field(default_factory=dict)
     peak_memory: int | None = None
+    latency: dict = dataclasses.field(default_factory=dict)
+    fine_tuning: dict | None = None
 
     def to_dict(self):
         """A JSON object."""
@@ -89,6 +115,9 @@ class Manifest:
 
     Attributes:
         files: tuple of `ExportedFile`, by point and format.
+        labels: names of the classes, tuple of str in order of the outputs; None if there are none.
+        preprocessing: the `Preprocessing` that makes a network's input from raw pixels; None if
+            it is not known, or there are several inputs.
         directory: where the files are, or None if that is not known. It is not saved:
             a manifest moves with its files.
 
@@ -101,6 +130,11 @@ class Manifest:
 
     files: tuple = ()
     directory: pathlib.Path | None = dataclasses.field(default=None, compare=False)
+    labels: tuple | None = None
+    preprocessing: Preprocessing | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "labels", checked_labels(self.labels))
 
     def __repr__(self):
         points = {entry.point for entry in self.files}
@@ -127,13 +161,30 @@ class Manifest:
         """A manifest with `entry` in the place of that of the same point and format."""
         others = self.without(entry.point, entry.format).files
         files = sorted([*others, entry], key=lambda item: (item.point, item.format))
-        return Manifest(tuple(files), self.directory)
+        return dataclasses.replace(self, files=tuple(files))
 
     def without(self, point, format):  # noqa: A002 - the word of the field
         """A manifest without the entry of a point in a format, if it has one."""
         key = (point, format)
         files = [entry for entry in self.files if (entry.point, entry.format) != key]
-        return Manifest(tuple(files), self.directory)
+        return dataclasses.replace(self, files=tuple(files))
+
+    def described(self, labels=None, preprocessing=None):
+        """A manifest with labels and preprocessing; what is None stays as it is.
+
+        Raises:
+            ValueError: labels that are not lines of text, a preprocessing of another type.
+        """
+        if not isinstance(preprocessing, Preprocessing | None):
+            raise ValueError(
+                "Expected a keras_joslim.datasets.Preprocessing. "
+                f"Received: preprocessing={preprocessing!r}"
+            )
+        return dataclasses.replace(
+            self,
+            labels=self.labels if labels is None else labels,
+            preprocessing=preprocessing or self.preprocessing,
+        )
 
     def with_peaks(self, measured):
         """A manifest with the process peaks that a profile found.
@@ -156,7 +207,39 @@ class Manifest:
             if latency is not None and latency.xnnpack:
                 entry = dataclasses.replace(entry, peak_memory=latency.peak_memory)
             files.append(entry)
-        return Manifest(tuple(files), self.directory)
+        return dataclasses.replace(self, files=tuple(files))
+
+    def with_latency(self, device, measured):
+        """A manifest with what a profile measured on a device.
+
+        Args:
+            device: what it is called, such as "host" or "pixel7".
+            measured: dict as `profile` and `profile_with_tool` return it, or the `latencies` of a
+                `PhoneProfile`: "<point>.<format>" -> `Latency` or `DeviceLatency`. Files that
+                it does not name keep what they have.
+
+        Returns:
+            A `Manifest`.
+
+        Raises:
+            ValueError: a device without a name, figures that cannot have been measured.
+
+        Example:
+
+        >>> manifest = manifest.with_latency("host", profile(manifest))
+        >>> manifest.find("p00", "fp32").latency["host"]["milliseconds"]
+        0.0049
+        """
+        if not isinstance(device, str) or not device:
+            raise ValueError(f"Expected the name of a device. Received: device={device!r}")
+        files = []
+        for entry in self.files:
+            name = f"{entry.point}.{entry.format}"
+            if name in measured:
+                found = checked_latency(measured[name].to_entry(), f"latency of {name}")
+                entry = dataclasses.replace(entry, latency={**entry.latency, device: found})
+            files.append(entry)
+        return dataclasses.replace(self, files=tuple(files))
 
     def paths(self):
         """The files as a dict "<point>.<format>" -> path, as `profile` takes them.
@@ -192,6 +275,8 @@ class Manifest:
         return {
             "kind": KIND,
             "schema": SCHEMA,
+            "labels": None if self.labels is None else list(self.labels),
+            "preprocessing": self.preprocessing and self.preprocessing.to_dict(),
             "files": [entry.to_dict() for entry in self.files],
         }
 
@@ -241,56 +326,25 @@ class Manifest:
         files = value.get("files")
         if not isinstance(files, list):
             raise ValueError(f"Expected a list 'files' in {path}. Received: files={files!r}")
-        entries = tuple(_entry(item, f"entry {n} of {path}") for n, item in enumerate(files))
-        return cls(entries, path.parent)
+        fields = {field.name: field.type for field in dataclasses.fields(ExportedFile)}
+        entries = tuple(
+            ExportedFile(**checked_entry(item, fields, f"entry {n} of {path}"))
+            for n, item in enumerate(files)
+        )
+        known = {field.name for field in dataclasses.fields(cls)} - {"directory"}
+        if set(value) != {"kind", "schema", *known}:
+            raise ValueError(
+                f"Expected the fields {sorted({'kind', 'schema', *known})} in {path}. "
+                f"Received: {sorted(value)}"
+            )
+        return cls(
+            entries,
+            path.parent,
+            checked_labels(value["labels"], f"labels of {path}"),
+            checked_preprocessing(value["preprocessing"], f"preprocessing of {path}"),
+        )
 
 
 def sha256(data):
     """The sha256 of bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
-
-
-def _entry(value, where):
-    """An `ExportedFile` out of its JSON object, checked."""
-    fields = {field.name: field.type for field in dataclasses.fields(ExportedFile)}
-    if not isinstance(value, dict) or set(value) != set(fields):
-        keys = sorted(value) if isinstance(value, dict) else value
-        raise ValueError(f"Expected the fields {sorted(fields)} in {where}. Received: {keys}")
-    value = dict(value)
-    for key in ("inputs", "outputs"):
-        value[key] = _tensors(value[key], f"{key} of {where}")
-    for key, expected in fields.items():
-        if not isinstance(value[key], expected) or isinstance(value[key], bool):
-            name = getattr(expected, "__name__", str(expected))
-            raise ValueError(f"Expected {name} in {where}. Received: {key}={value[key]!r}")
-    for key in ("sha256", "source", "representative"):
-        if value[key] is not None and not _SHA256.fullmatch(value[key]):
-            raise ValueError(f"Expected a sha256 in {where}. Received: {key}={value[key]!r}")
-    path = pathlib.PurePosixPath(value["path"])
-    # A manifest may come from elsewhere: it must not lead out of its own directory.
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in value["path"]:
-        raise ValueError(
-            f"Expected a path inside the manifest's directory in {where}. "
-            f"Received: path={value['path']!r}"
-        )
-    return ExportedFile(**value)
-
-
-def _tensors(value, where):
-    try:
-        return tuple(_tensor(item) for item in value)
-    except (TypeError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"Expected tensors (name, shape, dtype, scale, zero_point) as {where}. Got: {value}"
-        ) from error
-
-
-def _tensor(item):
-    shape, scale, zero_point = (item[key] for key in ("shape", "scale", "zero_point"))
-    if (scale is None) != (zero_point is None):
-        raise ValueError("half a quantisation")
-    if scale is not None:
-        scale, zero_point = float(scale), int(zero_point)
-    return TensorFacts(
-        str(item["name"]), tuple(int(n) for n in shape), str(item["dtype"]), scale, zero_point
-    )

@@ -15,7 +15,7 @@ import tempfile
 
 # absl's C++ prefix ("I0000 00:00:1700000000.0 ..."), its banner, TFLite's own logger, and what the
 # converter prints of the settings of a full int8 file.
-_CHATTER = re.compile(
+CHATTER = re.compile(
     r"^([IW]\d{4} |WARNING: All log messages before absl|INFO: |WARNING: |fully_quantize: \d)"
 )
 # Python-side loggers that announce each file of a SavedModel.
@@ -70,7 +70,7 @@ def native_logs():
             file.seek(0)
             lines = file.read().decode(errors="replace").splitlines(keepends=True)
             if not failed:
-                lines = [line for line in lines if not _CHATTER.match(line)]
+                lines = [line for line in lines if not CHATTER.match(line)]
             if lines and not captured.told:
                 os.write(2, "".join(lines).encode())
 

@@ -37,7 +37,7 @@ class Source:
         else:
             # A keras.Model is callable too: it is told by its graph.
             self._model = given if hasattr(given, "get_weights") else self._called(given)
-            self.sha256 = _model_sha256(self._model)
+            self.sha256 = model_sha256(self._model)
 
     def model(self):
         """The Keras model.
@@ -67,8 +67,15 @@ class Source:
         return model
 
 
-def _model_sha256(model):
-    """A hash over the config and the weights of a Keras model; the compile state is left out."""
+def model_sha256(model):
+    """A hash over the config and the weights of a Keras model; the compile state is left out.
+
+    Args:
+        model: a `keras.Model`.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     digest.update(json.dumps(model.get_config(), sort_keys=True, default=repr).encode())
     for value in model.get_weights():

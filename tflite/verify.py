@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_joslim.tflite.formats import FORMATS
+from keras_joslim.tflite.formats import FORMATS, Tolerance
 from keras_joslim.tflite.interpreter import run
 from keras_joslim.tflite.signature import as_inputs, by_name, input_names, output_names
 
@@ -35,7 +35,7 @@ class Difference:
         max_abs: largest absolute difference, in the units of the output.
         max_relative: `max_abs` divided by `scale` (0 if both are).
         scale: largest absolute value of that output in Keras.
-        allowed: the largest `max_abs` that is accepted.
+        allowed: the largest `max_abs` that is accepted; None where none is refused.
         output: name of the output.
         image: index of the image.
         images: how many images were compared.
@@ -44,7 +44,7 @@ class Difference:
     max_abs: float
     max_relative: float
     scale: float
-    allowed: float
+    allowed: float | None
     output: str
     image: int
     images: int
@@ -163,6 +163,24 @@ def compare(data, images, expected, tolerance=None, name="this TFLite file"):
             worst,
         )
     return worst
+
+
+def measure(data, images, expected, name="this TFLite file"):
+    """How far a TFLite file is from outputs known already, however far that is.
+
+    Args:
+        data, images, expected, name: as for `compare`.
+
+    Returns:
+        The `Difference` where it is the largest relative to the output; `allowed` is None.
+
+    Raises:
+        DisagreementError: an output that is not finite, or of another shape.
+    """
+    actual = by_name(run(data, images), list(expected), "outputs")
+    nothing = Tolerance(0.0, 0.0)
+    found = [_difference(actual[key], expected[key], key, nothing, name) for key in expected]
+    return dataclasses.replace(max(found, key=lambda one: one.max_relative), allowed=None)
 
 
 def _difference(actual, expected, output, tolerance, name):

@@ -6,9 +6,11 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_joslim import atomic
+from keras_joslim.app.fine_tuning import make_fine_tuning
 from keras_joslim.app.recipe import make_recipe
 from keras_joslim.evaluation import Judge
-from keras_joslim.tflite.formats import find_formats
+from keras_joslim.tflite.conversion_jobs import usable_jobs
+from keras_joslim.tflite.formats import find_format, find_formats
 from keras_joslim.tflite.manifest import FILE_NAME, sha256
 
 # Single precision through another kernel library: sums in another order, no more.
@@ -68,6 +70,7 @@ def export(workdir, formats=None, points=None, jobs=None, say=print):
             formats,
             images=data.validation.images[:_IMAGES_COMPARED],
             representative=_representative(recipe),
+            fine_tuning=make_fine_tuning(workdir, front, recipe, formats),
             judge=Judge(recipe.model, (data.validation.images, data.validation.labels)),
             metadata={
                 name: {
@@ -77,7 +80,10 @@ def export(workdir, formats=None, points=None, jobs=None, say=print):
                 }
                 for name in names
             },
-            jobs=jobs or tflite.usable_jobs(len(names) * len(formats) // _FILES_A_JOB),
+            labels=data.class_names,
+            preprocessing=data.preprocessing,
+            embed_metadata=config["export"].get("embed_metadata", False),
+            jobs=jobs or _jobs(len(names), formats),
             on_progress=lambda *_: bar.update(),
             on_failure=failed,
         )
@@ -150,6 +156,13 @@ def export_one_file(workdir, points=None, say=print):
     for item in report.unshared:
         say(f"Not shared: {item.weight} of {item.point}, {item.bytes:,} bytes: {item.reason}")
     return report
+
+
+def _jobs(points, formats):
+    """Processes that convert: no more than win back their start."""
+    training = any(find_format(name).fine_tuned for name in formats)
+    count = points if training else points * len(formats) // _FILES_A_JOB
+    return usable_jobs(count, training)
 
 
 def _with_files(front, manifest, names, formats):

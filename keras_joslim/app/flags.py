@@ -57,8 +57,8 @@ def flag_values(argv):
     flags.DEFINE_string(
         "points",
         None,
-        "Points to export: all, knees, budget:<n> or names such as p00,p03 (default: from the "
-        "config).",
+        "Points to export or bundle: all, knees, budget:<n> or names such as p00,p03 (default: "
+        "export those of the config, bundle all).",
         flag_values=values,
     )
     flags.DEFINE_bool(
@@ -68,6 +68,7 @@ def flag_values(argv):
         flag_values=values,
     )
     _profile_flags(values)
+    _bundle_flags(values)
     for name, what in (
         ("processes", "Fresh processes a file"),
         ("runs", "Timed runs a process, at least"),
@@ -122,6 +123,19 @@ def _profile_flags(values):
         "big_cores", None, "On a phone: pin to the fastest cores (default: yes).", values
     )
     flags.DEFINE_bool("operators", None, "Time the operators too (default: no).", values)
+
+
+def _bundle_flags(values):
+    """Those of `joslim bundle`."""
+    for name, what in (
+        ("output", "Folder of the bundle (default: bundle/ beside the front)"),
+        ("play_ai_pack", "Name of a Play AI pack to write into the bundle"),
+        (
+            "device_groups",
+            "JSON file of the groups of phones that the pack is for, and their points",
+        ),
+    ):
+        flags.DEFINE_string(name, None, f"{what}.", flag_values=values)
 
 
 def flag_lines(values):

@@ -14,7 +14,7 @@ from keras_joslim.app.methods import SEARCHES
 from keras_joslim.app.workdir import Workdir
 from keras_joslim.tflite.formats import find_formats
 
-STEPS = ("run", "train", "search", "export", "profile", "plot", "front")
+STEPS = ("run", "train", "search", "export", "profile", "plot", "front", "bundle")
 HELP = """\
 Trains a slimmable network, finds its best sub-networks and makes TFLite files of them.
 
@@ -32,8 +32,11 @@ joslim plot    --workdir=...
 joslim front   --workdir=... --by=latency:host [--formats=int8]
                                             the points by another measure: what a device says,
                                             bytes, arena, macs, parameters, memory
+joslim bundle  --workdir=... [--output=DIR] [--points=p00,p03] [--formats=int8]
+               [--play_ai_pack=NAME --device_groups=FILE]
+                                            models, manifest, labels and checksums for an app
 
-With --name, export, profile, plot and front take the front of the search of that name.
+With --name, export, profile, plot, front and bundle take the front of the search of that name.
 Every command needs --workdir. A run that is there goes on, or is read, with its own config:
 --config is needed to begin one. JOSLIM_TRACEBACK=1 in the environment shows where an error
 comes from.
@@ -41,6 +44,7 @@ comes from.
 Flags:"""
 
 _EXPORT_FLAGS = ("points", "jobs", "single_file")
+_BUNDLE_FLAGS = ("output", "play_ai_pack", "device_groups")
 _PHONE_FLAGS = ("adb", "serial", "route", "big_cores")
 _PROFILE_FLAGS = ("device", "benchmark_binary", "delegate", "operators", *_PHONE_FLAGS)
 
@@ -86,6 +90,9 @@ def main(argv):
         for file_format in values.formats or [None]:
             print(front.rank(values.by, file_format).table())
         return
+    if step == "bundle":
+        _bundle(workdir, values)
+        return
     if step == "search":
         from keras_joslim.app.search import search
 
@@ -116,6 +123,19 @@ def _export(workdir, values):
         export_one_file(workdir, values.points)
     else:
         export(workdir, values.formats, values.points, values.jobs)
+
+
+def _bundle(workdir, values):
+    from keras_joslim.app.bundle import bundle
+
+    bundle(
+        workdir,
+        values.output,
+        values.points or "all",
+        values.formats,
+        ai_pack=values.play_ai_pack,
+        device_groups=values.device_groups,
+    )
 
 
 def _profile(workdir, values):
@@ -203,8 +223,14 @@ def _refuse_unused(step, values):
     if values.by is not None and step != "front":
         raise UsageError(f"--by is a flag of `joslim front`. Received: `joslim {step}`")
     for name in _EXPORT_FLAGS:
-        if values[name].value is not None and step not in ("run", "export"):
+        steps = ("run", "export", "bundle") if name == "points" else ("run", "export")
+        if values[name].value is not None and step not in steps:
             raise UsageError(f"--{name} is a flag of `joslim export`. Received: `joslim {step}`")
+    for name in _BUNDLE_FLAGS:
+        if values[name].value is not None and step != "bundle":
+            raise UsageError(f"--{name} is a flag of `joslim bundle`. Received: `joslim {step}`")
+    if (values.play_ai_pack is None) != (values.device_groups is None):
+        raise UsageError("--play_ai_pack=NAME and --device_groups=FILE go together: give both")
     if values.single_file:
         if step == "run":
             raise UsageError("--single_file is a flag of `joslim export`. Received: `joslim run`")

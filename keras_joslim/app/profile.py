@@ -17,7 +17,7 @@ def profile(workdir, formats=None, say=print, **settings):
 
     Returns:
         The front, with `latency["host"]` filled in; `profiles/host.json` holds all
-        that was measured, and the manifest the peak memory of each file.
+        that was measured, and the manifest latency and peak memory of each file.
 
     Raises:
         ValueError: nothing is exported yet.
@@ -51,7 +51,7 @@ def profile(workdir, formats=None, say=print, **settings):
     front.save(workdir.front_file)
     atomic.write_json(workdir.profiles / "host.json", results)
     manifest = tflite.Manifest.load(workdir.place).with_peaks(measured)
-    manifest.save(workdir.place / MANIFEST)
+    manifest.with_latency("host", measured).save(workdir.place / MANIFEST)
     return front
 
 

@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from keras_joslim import atomic
 from keras_joslim.app.profile import exported_files, file_key
+from keras_joslim.tflite.manifest import FILE_NAME as MANIFEST
 
 HOST_TOOL = "host-tool"
 
@@ -25,9 +26,9 @@ def profile_with_tool(workdir, device, formats=None, say=print, *, serials=None,
 
     Returns:
         The front, with `latency[<device>]` filled in: a phone is named as its model is,
-        "pixel7", this machine "host-tool". `profiles/<device>.json` holds all that was measured,
-        `profiles/logs/` what the tool wrote, `profiles/journal.json` what need not be measured
-        again.
+        "pixel7", this machine "host-tool". The manifest has the latencies too.
+        `profiles/<device>.json` holds all that was measured, `profiles/logs/` what the tool wrote,
+        `profiles/journal.json` what need not be measured again.
 
     Raises:
         ValueError: nothing is exported yet, settings that make no sense.
@@ -39,6 +40,8 @@ def profile_with_tool(workdir, device, formats=None, say=print, *, serials=None,
     front, config = workdir.front(), workdir.config()
     formats = list(formats or config["export"]["formats"][:1])
     files = exported_files(workdir, front, formats)
+    # A manifest that cannot be read is better known before the hours of measuring.
+    tflite.Manifest.load(workdir.place)
     own = {"rounds": "processes", "runs": "runs", "num_threads": "num_threads"}
     settings = {key: value for key, value in settings.items() if value is not None}
     settings = {key: config["profile"][name] for key, name in own.items()} | settings
@@ -69,6 +72,10 @@ def profile_with_tool(workdir, device, formats=None, say=print, *, serials=None,
         content["latencies"] = {key: latency.to_dict() for key, latency in latencies.items()}
         atomic.write_json(workdir.profiles / f"{name}.json", content)
     front.save(workdir.front_file)
+    manifest = tflite.Manifest.load(workdir.place)
+    for name, (_, _, latencies) in found.items():
+        manifest = manifest.with_latency(name, latencies)
+    manifest.save(workdir.place / MANIFEST)
     for name, (_, facts, latencies) in found.items():
         say(_introduced(name, facts))
         for file_format in formats:

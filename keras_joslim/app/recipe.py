@@ -6,6 +6,7 @@ import keras
 
 from keras_joslim import datasets, models
 from keras_joslim.app import methods
+from keras_joslim.app.fine_tuning import fine_tuning_fields
 from keras_joslim.make_slimmable import make_slimmable
 from keras_joslim.schedules import FrontMonitor, Joslim, WarmupLinearDecay
 
@@ -66,6 +67,7 @@ def make_recipe(config):
 
 def _make(config):
     _refuse_counts_below_one(config)
+    fine_tuning_fields(config)
     keras.utils.set_random_seed(config["seed"])
     data = datasets.load(**config["data"])
     train = config["train"]

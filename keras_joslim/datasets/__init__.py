@@ -4,10 +4,12 @@ from keras_joslim.datasets.augmentation import CropAndFlip, crop_and_flip
 from keras_joslim.datasets.dataset import Dataset, Split
 from keras_joslim.datasets.registry import load
 from keras_joslim.datasets.stream import Stream, batches
+from keras_joslim.preprocessing import Preprocessing
 
 __all__ = [
     "CropAndFlip",
     "Dataset",
+    "Preprocessing",
     "Split",
     "Stream",
     "batches",

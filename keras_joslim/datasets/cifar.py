@@ -13,6 +13,7 @@ import numpy as np
 from keras_joslim.datasets.array_pickle import read_array_pickle
 from keras_joslim.datasets.dataset import Dataset, Split
 from keras_joslim.datasets.stratified import stratified_parts
+from keras_joslim.preprocessing import Preprocessing
 
 # Which training images are held out is fixed: not an option, and not the run's seed.
 SPLIT_SEED = 0
@@ -39,6 +40,16 @@ class _Format:
     @property
     def files(self):
         return (*self.train_files, self.test_file, self.meta_file)
+
+    @property
+    def preprocessing(self):
+        return Preprocessing(
+            "Red, green, blue, 32x32 pixels, bytes from 0 to 255: divide by 255, take off the "
+            f"channel's mean {self.mean}, divide by its deviation {self.deviation}.",
+            raw_range=(0, 255),
+            scale=tuple(1 / (255 * deviation) for deviation in self.deviation),
+            offset=tuple(-mean / deviation for mean, deviation in zip(self.mean, self.deviation)),
+        )
 
     @property
     def remedy(self):
@@ -126,7 +137,11 @@ def _load(name, form, directory, validation_size):
     )
     pixels, labels = _read_images(form, folder / form.test_file, expected)
     test = Split(_scaled(form, pixels), labels)
-    return Dataset(name, train, validation, test, form.num_classes)
+    return Dataset(
+        *(name, train, validation, test, form.num_classes),
+        class_names=[_text(label) for label in meta[form.label_names]],
+        preprocessing=form.preprocessing,
+    )
 
 
 def _folder(form, directory):

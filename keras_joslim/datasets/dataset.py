@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from keras_joslim.preprocessing import Preprocessing
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
@@ -78,9 +80,14 @@ class Dataset:
         validation: the `Split` of the history and of the front.
         test: the `Split` that is only reported.
         num_classes: number of classes, at least 2.
+        class_names: what the classes are called, in order of their numbers; None if they have no
+            names.
+        preprocessing: the `Preprocessing` that made the images from raw pixels, which an app has
+            to do again; None if that is not known.
 
     Raises:
-        ValueError: splits of different image shapes, or a label that is no class.
+        ValueError: splits of different image shapes, a label that is no class, not one name a
+            class, not one scale a channel.
     """
 
     name: str
@@ -88,6 +95,8 @@ class Dataset:
     validation: Split
     test: Split
     num_classes: int
+    class_names: tuple | None = None
+    preprocessing: Preprocessing | None = None
 
     def __post_init__(self):
         if self.num_classes < 2:
@@ -107,6 +116,21 @@ class Dataset:
                     f"(num_classes={self.num_classes}). "
                     f"Received: {part} labels[{wrong}]={int(split.labels[wrong])}"
                 )
+        if self.class_names is not None:
+            if isinstance(self.class_names, str):
+                raise ValueError(f"Expected a list. Received: class_names={self.class_names!r}")
+            object.__setattr__(self, "class_names", tuple(self.class_names))
+            if len(self.class_names) != self.num_classes:
+                raise ValueError(
+                    f"Data set {self.name!r} needs one name a class. Received: num_classes="
+                    f"{self.num_classes}, {len(self.class_names)} class_names"
+                )
+        channels = self.image_shape[-1]
+        if self.preprocessing is not None and len(self.preprocessing.scale) != channels:
+            raise ValueError(
+                f"The preprocessing of data set {self.name!r} needs one scale a channel. "
+                f"Received: {channels} channels, scale={self.preprocessing.scale}"
+            )
 
     @property
     def splits(self):

@@ -7,11 +7,18 @@ import numpy as np
 
 from keras_joslim.datasets.dataset import Dataset, Split
 from keras_joslim.datasets.stratified import stratified_parts
+from keras_joslim.preprocessing import Preprocessing
 
 # Train, validation, test: three fifths, one fifth, one fifth. Neither the sizes nor the
 # seed are options, so that no two runs can disagree on what the test set is.
 SIZES = (1077, 360, 360)
 SPLIT_SEED = 0
+PREPROCESSING = Preprocessing(
+    "Grey images of 8x8 pixels, ink bright on black, from 0 to 16: divide by 16.",
+    raw_range=(0, 16),
+    scale=(1 / 16,),
+    offset=(0.0,),
+)
 
 
 def load_digits():
@@ -34,4 +41,9 @@ def load_digits():
     labels = bunch.target.astype(np.int32)
     parts = stratified_parts(labels, SIZES, SPLIT_SEED)
     train, validation, test = (Split(images[part], labels[part]) for part in parts)
-    return Dataset("digits", train, validation, test, num_classes=10)
+    return Dataset(
+        *("digits", train, validation, test),
+        num_classes=10,
+        class_names=tuple("0123456789"),
+        preprocessing=PREPROCESSING,
+    )

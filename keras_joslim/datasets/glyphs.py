@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_joslim.datasets.dataset import Dataset, Split
 from keras_joslim.datasets.glyph_images import draw_images
+from keras_joslim.preprocessing import Preprocessing
 
 # The class of a character is its place here. Every font has all of them; left out are those that
 # are another one turned, sheared or resized within the ranges of glyph_images (O and 0, I and l,
@@ -50,6 +51,12 @@ FONTS = (
 # Constants, as for CIFAR, so that all runs scale alike.
 MEAN = 0.5
 DEVIATION = 0.25
+PREPROCESSING = Preprocessing(
+    "Red, green, blue, 32x32 pixels, from 0 to 1 (a byte divided by 255): less 0.5, over 0.25.",
+    raw_range=(0, 1),
+    scale=(1 / DEVIATION,) * 3,
+    offset=(-MEAN / DEVIATION,) * 3,
+)
 
 # Pixels of a mask, and of the longer side of the glyph in it: the empty margin is what a warp
 # reads outside of the glyph.
@@ -95,7 +102,12 @@ def load_glyphs(train_size=20000, validation_size=4000, test_size=4000):
             )
     masks = glyph_masks()
     splits = (_split(masks, number, size) for number, size in enumerate(sizes.values()))
-    return Dataset("glyphs", *splits, num_classes=len(CHARACTERS))
+    return Dataset(
+        *("glyphs", *splits),
+        num_classes=len(CHARACTERS),
+        class_names=tuple(CHARACTERS),
+        preprocessing=PREPROCESSING,
+    )
 
 
 def font_paths():

@@ -81,7 +81,7 @@ def test_help_says_what_it_is_what_is_required_and_the_defaults(capsys):
     assert f"  --{'processes':<16} Fresh processes a file (default: from the config)." in lines
     text = " ".join(" ".join(lines).split())
     assert "for example, --config.train.epochs=20." in text
-    formats = "fp32, fp16, dynamic, int8, int16x8"
+    formats = "fp32, fp16, dynamic, int8, int16x8, qat, cluster, prune"
     assert f"Number formats of {formats} (default: export those of the config" in text
     assert "flagfile" not in text
 

@@ -156,3 +156,22 @@ def test_points_in_one_file(trained, tmp_path):
     assert told["bytes"] == report.bytes == workdir.single_file.stat().st_size
     assert told["points"]["p00"]["widths"] == list(front["p00"].widths)
     assert said[0].startswith(f"One file of {len(front)} points: {report.bytes:,} bytes, ")
+
+
+def test_the_recipe_says_whether_files_hold_metadata(trained, tmp_path, monkeypatch):
+    workdir = Workdir(shutil.copytree(trained.place, tmp_path / "run"))
+    config = workdir.config()
+    assert config["export"].pop("embed_metadata") is False
+    given = []
+
+    def told(models, directory, formats, **options):
+        given.append(options["embed_metadata"])
+        raise ValueError("that is enough")
+
+    monkeypatch.setattr(tflite, "export", told)
+    # A workdir of before has no such field.
+    for fields in ({}, {"embed_metadata": False}, {"embed_metadata": True}):
+        workdir.claim({**config, "export": {**config["export"], **fields}})
+        with pytest.raises(ValueError, match="that is enough"):
+            export(workdir, ("fp16",), points="p00", jobs=1, say=lambda line: None)
+    assert given == [False, False, True]

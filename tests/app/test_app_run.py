@@ -9,8 +9,11 @@ import subprocess
 import sys
 import time
 
+import jsonschema
 import numpy as np
 import pytest
+
+from keras_joslim.tflite import manifest_schema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = (
@@ -61,6 +64,8 @@ def test_a_run_leaves_what_it_says_and_prints_the_table(finished):
     assert len(history) == 16
     assert len({tuple(entry["widths"]) for entry in history}) == 16
     manifest = json.loads((workdir / "manifest.json").read_text())
+    jsonschema.validate(manifest, manifest_schema())
+    assert manifest["labels"] == list("0123456789")
     manifest = {entry["point"]: entry for entry in manifest["files"]}
     for point in front["points"]:
         assert (workdir / point["files"]["fp32"]).stat().st_size == point["bytes"]["fp32"]
@@ -71,6 +76,7 @@ def test_a_run_leaves_what_it_says_and_prints_the_table(finished):
         entry = manifest[point["name"]]
         assert 0 < entry["arena"] == point["deployed"]["fp32"]["arena"]
         assert entry["peak_memory"] == latency["peak_memory"]
+        assert entry["latency"]["host"]["milliseconds"] == latency["median"]
         for measured in (entry["arena"], entry["peak_memory"]):
             assert measured is None or f"{measured:,}" in output
         assert 0 < point["validation"]["loss_se"]
@@ -94,6 +100,25 @@ def test_losses_measured_anew_from_the_files_equal_the_front(finished):
         logs = logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
         loss = -logs[np.arange(len(logs)), validation.labels].mean()
         assert abs(loss - point["validation"]["loss"]) < 1e-4
+
+
+def test_raw_pixels_through_a_bundle_are_judged_as_in_the_run(finished, tmp_path):
+    """What an app does with the bundle alone: pick, preprocess, run, read the label."""
+    from keras_joslim import datasets, tflite
+
+    workdir, _ = finished
+    joslim("bundle", workdir, f"--output={tmp_path / 'bundle'}", "--points=budget:3")
+    manifest = tflite.Manifest.load(tmp_path / "bundle")
+    entry = tflite.pick(manifest, max_ms=1000, device="host")
+    losses = [one.validation["metrics"]["loss"] for one in manifest]
+    assert entry.validation["metrics"]["loss"] == min(losses)
+    validation = datasets.load("digits").validation
+    raw = np.rint(validation.images * 16).astype(np.uint8)
+    pixels = np.array([manifest.preprocessing([v]) for v in range(17)], np.float32)[:, 0]
+    logits = tflite.run(tmp_path / "bundle" / entry.path, pixels[raw])
+    labels = (tmp_path / "bundle" / "labels.txt").read_text().splitlines()
+    right = [labels[i] == str(label) for i, label in zip(logits.argmax(-1), validation.labels)]
+    assert np.mean(right) == pytest.approx(entry.validation["metrics"]["accuracy"])
 
 
 def test_no_point_of_the_front_dominates_another(finished):

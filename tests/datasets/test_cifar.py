@@ -256,3 +256,16 @@ def test_a_meta_file_of_other_classes_is_refused(cifar10):
 @pytest.mark.parametrize("size", [0, 100, -5])
 def test_a_validation_size_that_leaves_nothing_is_refused(cifar10, size):
     refused(cifar10, f"validation_size={size}.*images=100", validation_size=size)
+
+
+def test_names_and_the_preprocessing_of_raw_pixels_are_declared(cifar10, cifar100):
+    data = datasets.load("cifar10", directory=cifar10, validation_size=20)
+    assert data.class_names[:3] == ("airplane", "0", "1")
+    assert data.preprocessing.raw_range == (0, 255)
+    for pixel in ([0, 0, 0], [255, 255, 255], [1, 100, 200]):
+        expected = (np.array(pixel) / 255 - MEAN10) / DEVIATION10
+        np.testing.assert_allclose(data.preprocessing(pixel), expected, atol=1e-12)
+    data = datasets.load("cifar100", directory=cifar100, validation_size=100)
+    assert data.class_names == ("x",) * 100
+    expected = -np.array(MEAN100) / DEVIATION100
+    np.testing.assert_allclose(data.preprocessing([0, 0, 0]), expected, atol=1e-12)

@@ -63,3 +63,16 @@ def test_dataset_names_the_split_of_another_shape():
 def test_dataset_needs_two_classes():
     with pytest.raises(ValueError, match="num_classes=1"):
         datasets.Dataset("toy", split(), split(), split(), 1)
+
+
+def test_names_and_scales_are_one_a_class_and_one_a_channel():
+    splits = split(), split(), split()
+    rgb = datasets.Preprocessing("x", (0, 255), (1.0,) * 3, (0.0,) * 3)
+    named = datasets.Dataset("toy", *splits, 4, class_names=["a", "b", "c", "d"])
+    assert named.class_names == ("a", "b", "c", "d")
+    with pytest.raises(ValueError, match="'toy' needs one name a class. .*=4, 3 class_names"):
+        datasets.Dataset("toy", *splits, 4, class_names=["a", "b", "c"])
+    with pytest.raises(ValueError, match="Expected a list. Received: class_names='abcd'"):
+        datasets.Dataset("toy", *splits, 4, class_names="abcd")
+    with pytest.raises(ValueError, match="'toy' needs one scale a channel. Received: 1 channels"):
+        datasets.Dataset("toy", *splits, 4, preprocessing=rgb)

@@ -69,3 +69,12 @@ def test_an_unknown_option_is_refused_with_the_known_ones():
         datasets.load("digits", seed=3)
     with pytest.raises(ValueError, match=r"it takes \['directory', 'validation_size'\]"):
         datasets.load("cifar10", folder="data")
+
+
+def test_names_and_the_preprocessing_of_raw_pixels_are_declared(digits):
+    assert digits.class_names == tuple("0123456789")
+    raw = load_digits().images
+    assert (raw.min(), raw.max()) == digits.preprocessing.raw_range
+    values = [digits.preprocessing([pixel])[0] for pixel in range(17)]
+    seen = np.unique(np.concatenate([s.images.reshape(-1) for s in digits.splits.values()]))
+    assert seen.tolist() == values

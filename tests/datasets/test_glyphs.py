@@ -65,6 +65,8 @@ def test_sizes_shapes_and_range(data):
         assert part.images.dtype == np.float32
         assert part.images.min() == pytest.approx(low)
         assert part.images.max() == pytest.approx(high)
+    assert data.class_names == tuple(glyphs.CHARACTERS)
+    assert data.preprocessing([0, 0.5, 1]) == pytest.approx([low, 0, high])
 
 
 def test_pixels_have_mean_zero_and_deviation_one(data):

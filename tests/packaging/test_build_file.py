@@ -89,6 +89,7 @@ def test_check_notices_an_import_that_is_new(write_build, tmp_path, monkeypatch,
             "keras_joslim/width_space.py": "",
             "tflite/__init__.py": "from . import convert",
             "tflite/convert.py": "",
+            "tflite/one.schema.json": "{}",
             "tests/search/test_engine.py": "import keras_joslim.search.engine",
             "keras_joslim/search/engine.py": "",
             "tests/search/logs/one.txt": "",
@@ -102,13 +103,15 @@ def test_check_notices_an_import_that_is_new(write_build, tmp_path, monkeypatch,
     assert 'deps = [":search"],' in text
     assert 'srcs = ["tests/search/logs/one.txt"],' in text
     assert 'data = [":tests_search_data"],' in text
+    assert 'name = "tflite_data_placed",\n    srcs = ["tflite/one.schema.json"],' in text
+    assert 'srcs = [":tflite_placed"],\n    data = [":tflite_data_placed"],' in text
 
     make_tree(tmp_path, {"tflite/convert.py": "def f():\n    from keras_joslim import width_space"})
     assert write_build.main(["--check"]) == 1
     assert "python tools/bazel/write_build.py" in capsys.readouterr().err
     assert write_build.main([]) == 0
     assert (
-        'srcs = [":tflite_placed"],\n    deps = [":width_space"],'
+        'data = [":tflite_data_placed"],\n    deps = [":width_space"],'
         in (tmp_path / "BUILD").read_text()
     )
 

@@ -12,6 +12,7 @@ from keras_joslim.app.workdir import Workdir
 from keras_joslim.front import ParetoPoint
 from keras_joslim.tflite.profiling import host_tool
 from tests.tflite.adb_fixtures import one_adb
+from tests.tflite.manifest_entries import entry
 from tests.tflite.tool_stand_ins import needs_x86, runs, write_model, write_tool
 
 pytestmark = needs_x86
@@ -51,11 +52,18 @@ def workdir(tmp_path, monkeypatch):
             )
         )
     kj.ParetoFront(points).save(workdir.front_file)
+    entries = [entry(point=name, path=f"models/{name}.fp32.tflite") for name in SIZES]
+    tflite.Manifest(tuple(entries)).save(workdir.place / "manifest.json")
     return workdir
 
 
 def joslim(step, workdir, *flags):
     main(["joslim", step, f"--workdir={workdir.path}", *map(str, flags)])
+
+
+def in_manifest(workdir, point):
+    """The latencies that the manifest has of a point's file."""
+    return tflite.Manifest.load(workdir.place).find(point, "fp32").latency
 
 
 def test_this_machine_by_the_tool(workdir, tmp_path, monkeypatch, capsys):
@@ -64,10 +72,12 @@ def test_this_machine_by_the_tool(workdir, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "By latency:host-tool, fp32 files: 2 of 3 points on the front." in printed
     for point in workdir.front():
-        entry = point.latency["host-tool"]["fp32"]
-        assert entry["milliseconds"] == SIZES[point.name] / 1000
-        assert (entry["rounds"], entry["route"], entry["threads"]) == (2, "host", 1)
-        assert "operators" not in entry
+        found = point.latency["host-tool"]["fp32"]
+        assert found["milliseconds"] == SIZES[point.name] / 1000
+        assert (found["rounds"], found["route"], found["threads"]) == (2, "host", 1)
+        assert "operators" not in found
+        told = in_manifest(workdir, point.name)["host-tool"]
+        assert told == {key: found[key] for key in told}
     joslim("front", workdir, "--by=latency:host-tool")
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[3:6]]
     assert [row[0] for row in rows] == ["p00", "p02", "p01"]
@@ -86,6 +96,10 @@ def test_a_phone_is_called_as_its_model(workdir, bench, capsys):
     assert "Drift of the device while measuring: +0.0 %." in printed
     front = workdir.front()
     assert [p.latency["pixel7"]["fp32"]["milliseconds"] for p in front] == [2.0, 3.0, 2.5]
+    for point in front:
+        told = in_manifest(workdir, point.name)["pixel7"]
+        assert told["milliseconds"] == SIZES[point.name] / 1000
+        assert (told["rounds"], told["threads"], told["delegate"]) == (1, 2, "xnnpack")
     assert front[0].latency["pixel7"]["fp32"]["threads"] == 2
     content = json.loads((workdir.profiles / "pixel7.json").read_text())
     assert (content["serial"], content["facts"]["model"]) == (phone.serial, "Pixel 7")
@@ -121,6 +135,14 @@ def test_what_could_be_measured_is_in_the_front(workdir, bench):
     with pytest.raises(tflite.DeviceProfileError, match="p01.fp32"):
         joslim("profile", workdir, *flags, f"--serial={phone.serial}", "--processes=1")
     assert [list(p.latency) for p in workdir.front()] == [["pixel7"], [], ["pixel7"]]
+    assert [list(in_manifest(workdir, name)) for name in SIZES] == [["pixel7"], [], ["pixel7"]]
+
+
+def test_a_manifest_that_cannot_be_read_is_told_before_measuring(workdir, tmp_path, monkeypatch):
+    monkeypatch.setattr(tflite, "profile_with_tool", lambda *_, **__: pytest.fail("measured"))
+    (workdir.place / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        joslim("profile", workdir, f"--benchmark_binary={write_tool(tmp_path)}")
 
 
 @pytest.mark.parametrize(

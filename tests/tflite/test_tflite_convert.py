@@ -178,7 +178,7 @@ def test_subclassed_model_is_refused():
 
 
 def test_unknown_format_is_refused(model):
-    with pytest.raises(ValueError, match=r"format out of \['fp32', .*'int16x8'\].*format='int3'"):
+    with pytest.raises(ValueError, match=r"format out of \['fp32', .*'prune'\].*format='int3'"):
         tflite.to_tflite(model, "int3")
 
 

@@ -349,3 +349,5 @@ def test_jobs_fit_cores_and_memory(monkeypatch):
     ):
         monkeypatch.setattr(conversion_jobs, "_available_bytes", lambda a=available: int(a))
         assert conversion_jobs.usable_jobs(count) == jobs
+    monkeypatch.setattr(conversion_jobs, "_available_bytes", lambda: 5_100_000_000)
+    assert [conversion_jobs.usable_jobs(9, training) for training in (False, True)] == [3, 2]

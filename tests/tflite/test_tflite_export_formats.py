@@ -76,6 +76,12 @@ def test_entries_tell_how_a_file_was_quantised(exported):
     assert int8.inputs == tflite.Interpreter(directory / int8.path).inputs
     assert int8.inputs[0].dtype == "int8"
     assert int8.inputs[0].scale > 0
+    assert int8.xnnpack == {
+        "partitions": 1,
+        "taken": sum(int8.operators.values()),
+        "operators": sum(int8.operators.values()),
+        "left": [],
+    }
     assert set(int8.weights) == {"int8", "int32"}
     assert set(fp32.weights) == {"float32", "int32"}
     for entry in manifest:

@@ -5,32 +5,11 @@ import json
 import pytest
 
 from keras_joslim import tflite
+from keras_joslim.datasets import Preprocessing
 from keras_joslim.tflite.interpreter import TensorFacts
-from keras_joslim.tflite.manifest import sha256
+from tests.tflite.manifest_entries import DATA, entry, host_latency, latency_entry
 
-DATA = b"the bytes of a file"
-
-
-def entry(**changes):
-    fields = {
-        "point": "p00",
-        "format": "fp32",
-        "path": "models/p00.fp32.tflite",
-        "sha256": sha256(DATA),
-        "bytes": len(DATA),
-        "arena": 8192,
-        "source": "a" * 64,
-        "representative": None,
-        "operators": {"CONV_2D": 2},
-        "weights": {"float32": 5},
-        "difference": {"max_abs": 1e-7},
-        "tolerance": {"absolute": 1e-6, "relative": 1e-5},
-        "inputs": (TensorFacts("image", (1, 8, 8, 1), "float32"),),
-        "outputs": (TensorFacts("logits", (1, 10), "float32"),),
-        "versions": {"keras": "3"},
-        "metadata": {"widths": [4, 8]},
-    }
-    return tflite.ExportedFile(**(fields | changes))
+GREY = Preprocessing("Divide by 16.", (0, 16), (1 / 16,), (0.0,))
 
 
 @pytest.fixture
@@ -149,13 +128,95 @@ def test_foreign_file(written, text):
 
 def test_newer_schema(written):
     rewrite(written, lambda value: value.update(schema=99))
-    with pytest.raises(ValueError, match="of schema 3 in .*schema=99"):
+    with pytest.raises(ValueError, match="of schema 4 in .*schema=99"):
         tflite.Manifest.load(written)
+
+
+def test_labels_and_preprocessing_come_back_and_are_kept(written):
+    manifest = tflite.Manifest.load(written).described(["cat", "dog"], GREY)
+    manifest.save(written / "manifest.json")
+    loaded = tflite.Manifest.load(written)
+    assert (loaded.labels, loaded.preprocessing) == (("cat", "dog"), GREY)
+    value = json.loads((written / "manifest.json").read_text())
+    assert value["labels"] == ["cat", "dog"]
+    assert value["preprocessing"] == {
+        "text": "Divide by 16.",
+        "raw_range": [0, 16],
+        "scale": [0.0625],
+        "offset": [0],
+    }
+    changed = loaded.replace(entry(format="fp16")).without("p00", "fp32").with_peaks({}).described()
+    assert (changed.labels, changed.preprocessing) == (("cat", "dog"), GREY)
+    assert changed.described(labels=["x"]).labels == ("x",)
+
+
+@pytest.mark.parametrize("labels", [[], [""], ["two\nlines"], [1, 2], {"cat": 0}, "cat"])
+def test_labels_that_are_not_lines_are_refused(labels):
+    with pytest.raises(ValueError, match="names of classes, each one line of text, as labels"):
+        tflite.Manifest(labels=labels)
+
+
+def test_a_preprocessing_of_another_type_is_refused():
+    with pytest.raises(
+        ValueError, match=r"Expected a keras_joslim.datasets.Preprocessing. .*'/16'"
+    ):
+        tflite.Manifest().described(preprocessing="/16")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v.update(labels=[1]), "names of classes, .* as labels of"),
+        (lambda v: v.update(preprocessing={"text": "x"}), "preprocessing of .*Expected .*fields"),
+        (lambda v: v.pop("labels"), r"Expected the fields \['files', 'kind', 'labels',"),
+        (lambda v: v.update(surprise=1), "Received: .*'surprise'"),
+    ],
+)
+def test_impossible_head(written, change, message):
+    rewrite(written, change)
+    with pytest.raises(ValueError, match=message):
+        tflite.Manifest.load(written)
+
+
+def test_latencies_of_a_profile_are_entered_by_device_and_name(written):
+    manifest = tflite.Manifest((entry(), entry(format="fp16")), written)
+    first = manifest.with_latency("host", {"p00.fp32": host_latency(2.0, warning="busy")})
+    assert first.find("p00", "fp32").latency == {
+        "host": {
+            "milliseconds": 2.0,
+            "statistic": "median",
+            "min": 1.0,
+            "p95": 6.0,
+            "spread": pytest.approx(0.2),
+            "rounds": 2,
+            "threads": 1,
+            "delegate": "xnnpack",
+            "warnings": ["busy"],
+        }
+    }
+    assert first.find("p00", "fp16").latency == {}
+    both = first.with_latency("pixel7", {"p00.fp32": host_latency(3.0, xnnpack=False)})
+    found = both.find("p00", "fp32").latency
+    assert {name: one["milliseconds"] for name, one in found.items()} == {"host": 2, "pixel7": 3}
+    assert found["pixel7"]["delegate"] == "none"
+    both.save(written / "manifest.json")
+    assert tflite.Manifest.load(written) == both
+    # A new measurement takes the place of the old one.
+    again = both.with_latency("host", {"p00.fp32": host_latency(1.0)})
+    assert again.find("p00", "fp32").latency["host"]["milliseconds"] == 1.0
+
+
+def test_a_latency_that_cannot_be_is_not_entered():
+    manifest = tflite.Manifest((entry(),))
+    with pytest.raises(ValueError, match=r"latency of p00.fp32. Received: milliseconds=-1.0"):
+        manifest.with_latency("host", {"p00.fp32": host_latency(-1.0)})
+    with pytest.raises(ValueError, match="name of a device. Received: device=''"):
+        manifest.with_latency("", {})
 
 
 def test_peaks_of_a_profile_are_entered_by_name(written):
     def latency(peak, xnnpack=True):
-        return tflite.Latency(1.0, 1.0, 1.0, peak, 5, 1, (1.0,), 1, xnnpack, 0.0)
+        return host_latency(1.0, peak=peak, xnnpack=xnnpack)
 
     manifest = tflite.Manifest((entry(), entry(format="fp16"), entry(point="p01")), written)
     profiled = manifest.with_peaks({"p00.fp32": latency(4096), "p07.fp32": latency(1)})
@@ -184,6 +245,17 @@ def test_peaks_of_a_profile_are_entered_by_name(written):
         (lambda e: e["outputs"][0].update(scale=0.5), "Expected tensors .*zero_point. as outputs"),
         (lambda e: e.update(path="../../etc/passwd"), "path inside the manifest's directory"),
         (lambda e: e.update(path="/etc/passwd"), "path inside the manifest's directory"),
+        (lambda e: e.update(latency={"": latency_entry(1.0)}), "names of devices .* Received: ''"),
+        (lambda e: e.update(latency=[]), r"Expected dict .*latency=\[\]"),
+        (lambda e: e.update(latency={"x": {}}), "Expected the fields .* latency of 'x' in entry 0"),
+        (
+            lambda e: e.update(latency={"x": latency_entry(1.0) | {"milliseconds": 0}}),
+            "latency of 'x' in entry 0 .*milliseconds=0",
+        ),
+        (
+            lambda e: e.update(latency={"x": latency_entry(1.0) | {"min": float("nan")}}),
+            "latency of 'x' in entry 0 .*min=nan",
+        ),
     ],
 )
 def test_impossible_entry(written, change, message):

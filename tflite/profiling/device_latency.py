@@ -105,6 +105,12 @@ class DeviceLatency:
         derived = ("milliseconds", "statistic", "rounds", "spread")
         return values | {key: getattr(self, key) for key in derived}
 
+    def to_entry(self):
+        """What the entry of a manifest holds of it, a JSON object."""
+        names = ("milliseconds", "statistic", "min", "p95", "spread", "rounds", "threads")
+        values = {name: getattr(self, name) for name in names}
+        return values | {"delegate": self.delegate, "warnings": list(self.warnings)}
+
     @classmethod
     def from_dict(cls, values):
         """The `DeviceLatency` that `to_dict` wrote.

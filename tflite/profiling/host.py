@@ -75,6 +75,23 @@ class Latency:
         values["process_medians"] = list(self.process_medians)
         return values
 
+    def to_entry(self):
+        """What the entry of a manifest holds of it, a JSON object."""
+        medians, spread = self.process_medians, None
+        if len(medians) > 1:
+            spread = (max(medians) - min(medians)) / self.median
+        return {
+            "milliseconds": self.median,
+            "statistic": "median",
+            "min": self.min,
+            "p95": self.p95,
+            "spread": spread,
+            "rounds": self.processes,
+            "threads": self.threads,
+            "delegate": "xnnpack" if self.xnnpack else "none",
+            "warnings": [self.warning] if self.warning else [],
+        }
+
 
 def profile(
     files,

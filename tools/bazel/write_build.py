@@ -112,6 +112,11 @@ def data_files(folder):
     )
 
 
+def placed_data(folder):
+    """The JSON files of a placed folder, which its modules read, as sorted posix paths."""
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.json"))
+
+
 def targets_of(path, module, owner):
     """The libraries that the file imports; `owner` maps a module to its library.
 
@@ -179,21 +184,17 @@ def build_file():
 
     text = []
     for name, library in sorted(found.items()):
+        srcs, data = listed(library.sources), "[]"
         if library.folder:
-            sources = f"{name}_placed"
-            text.append(
-                rule(
-                    "placed",
-                    name=quoted(sources),
-                    srcs=listed(library.sources),
-                    folder=quoted(library.folder),
-                    under=quoted(PACKAGE),
-                )
-            )
-            srcs = listed([f":{sources}"])
-        else:
-            srcs = listed(library.sources)
-        text.append(rule("py_library", name=quoted(name), srcs=srcs, deps=labels(library.deps)))
+            srcs = listed([f":{name}_placed"])
+            text.append(placed(f"{name}_placed", library.folder, library.sources))
+            files = placed_data(library.folder)
+            if files:
+                data = listed([f":{name}_data_placed"])
+                text.append(placed(f"{name}_data_placed", library.folder, files))
+        text.append(
+            rule("py_library", name=quoted(name), srcs=srcs, data=data, deps=labels(library.deps))
+        )
 
     main = f"{PACKAGE}/app/main.py"
     if main in found.get("app", Library("app")).sources:
@@ -220,6 +221,17 @@ def build_file():
     used = {rule_text.partition("(")[0] for rule_text in text}
     loads = [f'load("{file}", "{kind}")\n' for kind, file in LOADS.items() if kind in used]
     return "\n".join([DOCSTRING, "".join(loads), HEADER, *text])
+
+
+def placed(name, folder, files):
+    """A rule that gives files of a top-level folder their place inside the package."""
+    return rule(
+        "placed",
+        name=quoted(name),
+        srcs=listed(files),
+        folder=quoted(folder),
+        under=quoted(PACKAGE),
+    )
 
 
 def tests(owner):
