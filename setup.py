@@ -82,6 +82,9 @@ EXTRAS_REQUIRE = {
         "hypothesis>=6.120",
         # Another reading of tflite/manifest.schema.json than the manifest's own checks.
         "jsonschema>=4.23",
+        # CP-SAT, an independent optimiser of the width MRF. Later releases want a protobuf older
+        # than the pinned one; 9.10 is not built for Python 3.13, where its tests skip.
+        "ortools>=9.10,<9.11; python_version < '3.13'",
         # Requirements and versions in tests/packaging.
         "packaging>=24",
         "pytest>=8.3",

@@ -1,8 +1,9 @@
 """Costs: functions of widths alone, vectorised over many width vectors."""
 
 from keras_joslim.costs.bilinear import BilinearCost
+from keras_joslim.costs.factor import Factor, WidthSum
 from keras_joslim.costs.macs import MACs
 from keras_joslim.costs.memory import Memory
 from keras_joslim.costs.parameters import Parameters
 
-__all__ = ["BilinearCost", "MACs", "Memory", "Parameters"]
+__all__ = ["BilinearCost", "Factor", "MACs", "Memory", "Parameters", "WidthSum"]

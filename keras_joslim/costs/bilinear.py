@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_joslim.costs.factor import bilinear_factors
+
 
 class BilinearCost:
     """A cost `sum_t c_t * width(a_t) * width(b_t)` over pairs of channel layouts.
@@ -46,6 +48,19 @@ class BilinearCost:
         first = values @ self._first + self._first_constant
         second = values @ self._second + self._second_constant
         return np.rint((first * second) @ self._coefficients).astype(np.int64)
+
+    def factors(self, legal):
+        """The cost as tables over the widths of the groups that each of its terms depends on.
+
+        Args:
+            legal: per group an ascending int array of its legal widths (`WidthSpace.legal`).
+
+        Returns:
+            A list of `Factor`s whose sum is the cost, such as `search.WidthMRF` takes.
+        """
+        first = (self._first, self._first_constant)
+        second = (self._second, self._second_constant)
+        return bilinear_factors(self._coefficients, first, second, legal)
 
     def share_of(self, widths, groups):
         """The share of the cost at `widths` in terms that depend on any of `groups`.
