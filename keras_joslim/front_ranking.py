@@ -59,7 +59,7 @@ class Ranking:
         """The ranking as aligned text, one point a line."""
         unit = "bytes" if self._in_bytes else self.by
         measure = ["ms", "spread %", "delegate"] if self._device else [unit]
-        head = ["point", *measure, "val. loss", "accuracy %", "test acc. %", "file bytes", ""]
+        head = ["point", *measure, "val. loss", "val. acc. %", "test acc. %", "file bytes", ""]
         rows = [head, *(self._row(ranked) for ranked in self.points)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(head) - 1)]
         lines = [

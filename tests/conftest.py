@@ -1,5 +1,7 @@
 """Every test starts from the same seed, and TensorFlow keeps quiet."""
 
+import ctypes
+import gc
 import os
 import random
 import sys
@@ -17,3 +19,14 @@ def _seeded():
     # The search engine's tests run without Keras: it is seeded only where it is in use.
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _memory_is_given_back():
+    """A worker runs hundreds of modules: what their graphs took would add up to gigabytes."""
+    yield
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -123,7 +123,7 @@ def test_the_table_says_units_domination_and_doubt():
         "Drift of the device while measuring: -3.0 %."
     )
     assert lines[1].split() == (
-        "point ms spread % delegate val. loss accuracy % test acc. % file bytes".split()
+        "point ms spread % delegate val. loss val. acc. % test acc. % file bytes".split()
     )
     assert lines[5].split() == (
         "p03 3.000 15.0 xnnpack 7/9 0.7000 25.00 - 4,000 dominated by p02".split()

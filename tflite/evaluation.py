@@ -40,6 +40,11 @@ def evaluate(file, judge, network=None, num_threads=1):
     >>> evaluate("models/p00.int8.tflite", judge)
     {'loss': 0.117, 'loss_se': 0.018, 'accuracy': 0.964}
     """
+    if not hasattr(judge, "measure"):
+        raise ValueError(
+            "Expected a judge: keras_joslim.evaluation.Judge(model, (images, labels)) with a "
+            f"compiled model. Received: judge={type(judge).__name__}"
+        )
     file = file if isinstance(file, Interpreter) else Interpreter(file, num_threads)
     metrics = judge.measure(_predict(file, network))
     bad = sorted(name for name, value in metrics.items() if not np.isfinite(value))

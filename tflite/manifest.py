@@ -257,12 +257,18 @@ class Manifest:
             for entry in self.files
         }
 
-    def check_files(self, directory):
+    def check_files(self, directory=None):
         """Checks that each file is there and unchanged.
+
+        Args:
+            directory: where they are, if not in the manifest's own `directory`.
 
         Raises:
             ValueError: names the files that are not.
         """
+        directory = self.directory if directory is None else directory
+        if directory is None:
+            raise ValueError("This manifest was not loaded from a directory: name one.")
         bad = [entry.path for entry in self.files if not entry.is_intact(directory)]
         if bad:
             raise ValueError(

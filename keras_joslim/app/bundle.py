@@ -21,7 +21,7 @@ def bundle(
     Args:
         workdir: `Workdir` with an exported front.
         output: the folder; `bundle` beside the front if `None`.
-        points: which, see `ParetoFront.select`.
+        points: which of those exported in the formats, see `ParetoFront.select`.
         formats: number formats that every point must have; all that there are if `None`.
         ai_pack: name of a Play AI pack to write too.
         device_groups: path of the JSON file that says which phones get what; needed by it.
@@ -38,11 +38,17 @@ def bundle(
     from keras_joslim.tflite.delivery.device_groups import read_device_groups
 
     front = workdir.front()
-    names = front.select(points)
     if formats is not None:
         formats = find_formats(formats)
     manifest = Manifest.load(workdir.place)
-    _check_exported(workdir, manifest, names, formats)
+    if points in ("all", "knees") or str(points).startswith("budget:"):
+        exported = [p for p in front if not _missing(manifest, p.name, formats)]
+        if not exported:
+            _refuse_missing(workdir, manifest, [front[0].name], formats)
+        names = front.with_points(exported).select(points)
+    else:
+        names = front.select(points)
+    _refuse_missing(workdir, manifest, names, formats)
     chosen = [
         entry
         for entry in manifest
@@ -60,16 +66,18 @@ def bundle(
     return written
 
 
-def _check_exported(workdir, manifest, names, formats):
+def _missing(manifest, point, formats):
+    """The formats of a point that are wanted and not there; `["any"]` if it has no file at all."""
+    if formats is None:
+        return [] if any(entry.point == point for entry in manifest) else ["any"]
+    return [name for name in formats if manifest.find(point, name) is None]
+
+
+def _refuse_missing(workdir, manifest, names, formats):
     for point in names:
-        for name in formats or (None,):
-            if name is None:
-                found = any(entry.point == point for entry in manifest)
-            else:
-                found = manifest.find(point, name) is not None
-            if not found:
-                flag = "" if name is None else f" --formats={name}"
-                raise ValueError(
-                    f"Point {point} has no {'file' if name is None else f'{name} file'}. Make it "
-                    f"with `joslim export --workdir={workdir.path}{flag}`."
-                )
+        for name in _missing(manifest, point, formats):
+            kind, flag = ("file", "") if name == "any" else (f"{name} file", f" --formats={name}")
+            raise ValueError(
+                f"Point {point} has no {kind}. Make it with `joslim export "
+                f"--workdir={workdir.path}{flag}`."
+            )

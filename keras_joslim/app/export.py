@@ -56,7 +56,8 @@ def export(workdir, formats=None, points=None, jobs=None, say=print):
         if len(names) < len(front)
         else f"{len(front)} points"
     )
-    say(f"Exporting {count} as {', '.join(formats)}.")
+    chosen = f" ({', '.join(names)})" if len(names) < len(front) else ""
+    say(f"Exporting {count}{chosen} as {', '.join(formats)}.")
     failures = {}
     with tqdm(total=len(names) * len(formats), desc="exporting", leave=False) as bar:
 
@@ -146,6 +147,7 @@ def export_one_file(workdir, points=None, say=print):
                 }
                 for point in report.points
             },
+            "unshared": [vars(item) for item in report.unshared],
         },
     )
     say(
@@ -153,8 +155,12 @@ def export_one_file(workdir, points=None, say=print):
         f"times the largest point's own; separate files: "
         f"{sum(point.own_bytes for point in report.points):,}."
     )
-    for item in report.unshared:
-        say(f"Not shared: {item.weight} of {item.point}, {item.bytes:,} bytes: {item.reason}")
+    if report.unshared:
+        say(
+            f"Kernels that points store for themselves: {len(report.unshared)}, "
+            f"{sum(item.bytes for item in report.unshared):,} bytes; points.json says why."
+        )
+    say(f"file:   {workdir.single_file}")
     return report
 
 

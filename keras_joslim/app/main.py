@@ -57,6 +57,9 @@ def run():
     """Entry point of the command: exits 0, or 2 after one line on what is wrong."""
     try:
         main(sys.argv)
+    except BrokenPipeError:
+        # `joslim --help | head`: nobody reads on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit("joslim: interrupted; the same command goes on from the last checkpoint")
     except Exception as error:
@@ -104,8 +107,15 @@ def main(argv):
 
         front = train(workdir, config)
         print(f"Judged: {len(front.history)} networks; front: {len(front)} points.")
+    if values.single_file:
+        from keras_joslim.app.export import export_one_file
+
+        export_one_file(workdir, values.points)
+        return
     if step in ("run", "export"):
-        _export(workdir, values)
+        from keras_joslim.app.export import export
+
+        export(workdir, values.formats, values.points, values.jobs)
     if step in ("run", "profile"):
         _profile(workdir, values)
     if step in ("run", "plot"):
@@ -113,16 +123,6 @@ def main(argv):
 
         write_report(workdir)
     _say_results(workdir)
-
-
-def _export(workdir, values):
-    """To a file a point and format, or all points to one file."""
-    from keras_joslim.app.export import export, export_one_file
-
-    if values.single_file:
-        export_one_file(workdir, values.points)
-    else:
-        export(workdir, values.formats, values.points, values.jobs)
 
 
 def _bundle(workdir, values):
@@ -213,6 +213,8 @@ def _parsed(argv):
             f"run in {values.workdir} to go on with"
         )
     config = None if config is None else _plain(config.to_dict())
+    if values.formats == []:
+        raise UsageError("--formats= names no format: leave it out for those of the config")
     _check_formats(values.formats, "--formats")
     _check_formats((config or {}).get("export", {}).get("formats"), "config.export.formats")
     return step, config, values
@@ -225,7 +227,8 @@ def _refuse_unused(step, values):
     for name in _EXPORT_FLAGS:
         steps = ("run", "export", "bundle") if name == "points" else ("run", "export")
         if values[name].value is not None and step not in steps:
-            raise UsageError(f"--{name} is a flag of `joslim export`. Received: `joslim {step}`")
+            owners = " and ".join(f"`joslim {owner}`" for owner in steps[1:])
+            raise UsageError(f"--{name} is a flag of {owners}. Received: `joslim {step}`")
     for name in _BUNDLE_FLAGS:
         if values[name].value is not None and step != "bundle":
             raise UsageError(f"--{name} is a flag of `joslim bundle`. Received: `joslim {step}`")

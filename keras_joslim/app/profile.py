@@ -33,7 +33,7 @@ def profile(workdir, formats=None, say=print, **settings):
         for key in ("processes", "runs", "num_threads")
     }
     settings["threads"] = settings.pop("num_threads")
-    files = exported_files(workdir, front, formats)
+    files = exported_files(workdir, front, formats, say)
     say(f"Profiling {len(files)} files in {settings['processes']} processes each.")
     with tqdm(total=len(files) * settings["processes"], desc="profiling", leave=False) as bar:
         measured = tflite.profile(files, on_progress=lambda *_: bar.update(), **settings)
@@ -44,8 +44,9 @@ def profile(workdir, formats=None, say=print, **settings):
 
     def with_latency(point):
         host = dict(point.latency.get("host", {}))
-        host.update({name: results[file_key(point.name, name)] for name in formats})
-        return point.replace(latency={**point.latency, "host": host})
+        new = {name: results.get(file_key(point.name, name)) for name in formats}
+        host.update({name: result for name, result in new.items() if result is not None})
+        return point.replace(latency={**point.latency, "host": host}) if host else point
 
     front = front.with_points(map(with_latency, front.points))
     front.save(workdir.front_file)
@@ -55,21 +56,28 @@ def profile(workdir, formats=None, say=print, **settings):
     return front
 
 
-def exported_files(workdir, front, formats):
-    """dict "<point>.<format>" -> path of all points in these formats.
+def exported_files(workdir, front, formats, say):
+    """dict "<point>.<format>" -> path of all files exported in these formats.
+
+    Points that were not exported so are told, and left out.
 
     Raises:
-        ValueError: a file was not exported.
+        ValueError: none was exported in a format.
     """
     files = {}
+    for name in formats:
+        missing = [point.name for point in front if name not in point.files]
+        if len(missing) == len(front):
+            raise ValueError(
+                f"No point has a {name} file. Make them with `joslim export "
+                f"--workdir={workdir.path} --formats={name}`."
+            )
+        if missing:
+            say(f"Not profiled, for they have no {name} file: {', '.join(missing)}.")
     for point in front:
         for name in formats:
-            if name not in point.files:
-                raise ValueError(
-                    f"Point {point.name} has no {name} file. Make it with `joslim export "
-                    f"--workdir={workdir.path} --formats={name}`."
-                )
-            files[file_key(point.name, name)] = workdir.place / point.files[name]
+            if name in point.files:
+                files[file_key(point.name, name)] = workdir.place / point.files[name]
     return files
 
 

@@ -39,7 +39,7 @@ def profile_with_tool(workdir, device, formats=None, say=print, *, serials=None,
 
     front, config = workdir.front(), workdir.config()
     formats = list(formats or config["export"]["formats"][:1])
-    files = exported_files(workdir, front, formats)
+    files = exported_files(workdir, front, formats, say)
     # A manifest that cannot be read is better known before the hours of measuring.
     tflite.Manifest.load(workdir.place)
     own = {"rounds": "processes", "runs": "runs", "num_threads": "num_threads"}

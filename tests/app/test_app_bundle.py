@@ -1,5 +1,6 @@
 """`joslim bundle`: the folder that an app team gets, whole or not at all."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -194,8 +195,20 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_written(workdir, flags, m
 def test_flags_of_the_bundle_are_no_flags_of_others(workdir):
     with pytest.raises(UsageError, match="--output is a flag of `joslim bundle`. Received: .*plot"):
         main(["joslim", "plot", f"--workdir={workdir.path}", "--output=x"])
-    with pytest.raises(UsageError, match="--points is a flag of `joslim export`"):
+    with pytest.raises(UsageError, match="flag of `joslim export` and `joslim bundle`. Received"):
         main(["joslim", "plot", f"--workdir={workdir.path}", "--points=all"])
+
+
+def test_points_are_chosen_among_those_that_were_exported(workdir, tmp_path):
+    manifest = tflite.Manifest.load(workdir.place)
+    kept = tuple(entry for entry in manifest if entry.point != "p01")
+    dataclasses.replace(manifest, files=kept).save(workdir.place / "manifest.json")
+    for points in ("all", "budget:2", "knees"):
+        bundle(workdir, f"--output={tmp_path / points[:3]}", f"--points={points}")
+        written = tflite.Manifest.load(tmp_path / points[:3])
+        assert {entry.point for entry in written} == {"p00", "p02"}
+    with pytest.raises(ValueError, match="Point p01 has no file. Make it with"):
+        bundle(workdir, f"--output={tmp_path / 'x'}", "--points=p01")
 
 
 def test_a_point_that_was_not_exported_and_a_run_without_files_say_so(workdir):

@@ -10,6 +10,7 @@ import pytest
 
 from keras_joslim import tflite
 from keras_joslim.app.export import export, export_one_file
+from keras_joslim.app.profile import profile
 from keras_joslim.app.recipe import make_recipe
 from keras_joslim.app.workdir import Workdir
 from keras_joslim.configs.digits import get_config
@@ -105,7 +106,7 @@ def test_only_points_asked_for_and_each_kept_file_tested_once(trained, tmp_path,
     workdir = Workdir(shutil.copytree(trained.place, tmp_path / "run"))
     say = []
     front = export(workdir, ("fp16",), points="p00", jobs=1, say=say.append)
-    assert say[0] == f"Exporting 1 of {len(front)} points as fp16."
+    assert say[0] == f"Exporting 1 of {len(front)} points (p00) as fp16."
     first, *others = front
     assert all("fp16" not in point.files for point in others)
     test = make_recipe(workdir.config()).data.test
@@ -175,3 +176,17 @@ def test_the_recipe_says_whether_files_hold_metadata(trained, tmp_path, monkeypa
         with pytest.raises(ValueError, match="that is enough"):
             export(workdir, ("fp16",), points="p00", jobs=1, say=lambda line: None)
     assert given == [False, False, True]
+
+
+def test_what_was_exported_is_profiled_and_the_rest_is_told(trained, tmp_path):
+    workdir = Workdir(shutil.copytree(trained.place, tmp_path / "run"))
+    export(workdir, ("fp16",), points="p00", jobs=1, say=lambda line: None)
+    said = []
+    front = profile(workdir, ["fp16"], say=said.append, processes=1, runs=1)
+    others = ", ".join(point.name for point in front if point.name != "p00")
+    assert said[0] == f"Not profiled, for they have no fp16 file: {others}."
+    assert front["p00"].latency["host"]["fp16"]["median"] > 0
+    assert all("host" not in point.latency for point in front if point.name != "p00")
+    assert "host" in Manifest.load(workdir.place).find("p00", "fp16").latency
+    with pytest.raises(ValueError, match="No point has a fp32 file. Make them with `joslim export"):
+        profile(workdir, ["fp32"], say=said.append)

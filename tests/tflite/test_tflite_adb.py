@@ -97,7 +97,9 @@ def test_nothing_in_a_serial_is_executed(adb_binary, phone, tmp_path, monkeypatc
     ):
         with pytest.raises(adb_errors.DeviceNotFoundError, match=re.escape(repr(serial))) as error:
             call(Adb(adb_binary, serial))
-        assert (error.value.serial, error.value.serials) == (serial, (phone.serial,))
+        assert error.value.serial == serial
+        # Phones of tests before may not be gone from adb's list yet.
+        assert phone.serial in error.value.serials
         assert phone.serial in str(error.value)
     assert not list(tmp_path.rglob("executed"))
 

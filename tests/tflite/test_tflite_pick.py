@@ -95,5 +95,5 @@ def test_nothing_to_pick_from():
     with pytest.raises(ValueError, match="an empty one. Export first"):
         tflite.pick(tflite.Manifest())
     manifest = tflite.Manifest((measured_entry("p00", loss=0.5),))
-    with pytest.raises(ValueError, match="none: nothing was profiled yet"):
+    with pytest.raises(ValueError, match="No file was profiled yet"):
         tflite.pick(manifest, max_ms=5, device="host")

@@ -35,6 +35,10 @@ def pick(manifest, *, max_ms=None, device=None, max_bytes=None, format=None, met
     'models/p05.int8.tflite'
     """
     _check_budget(max_ms, device, max_bytes)
+    if not hasattr(manifest, "files"):
+        raise ValueError(
+            f"Expected a manifest: tflite.Manifest.load('workdir'). Received: manifest={manifest!r}"
+        )
     files = list(manifest)
     if not files:
         raise ValueError("Expected a manifest with files. Received: an empty one. Export first.")
@@ -99,11 +103,15 @@ def _within(files, measure, limit, name, superlative):
 
 def _timed(manifest, files, device):
     known = sorted({name for entry in manifest for name in entry.latency})
-    if device not in known:
-        profile = "`joslim profile`, or `manifest.with_latency`, enters one"
+    if not known:
         raise ValueError(
-            f"Expected a device of {', '.join(known) or 'none: nothing was profiled yet'}. "
-            f"Received: device={device!r}. {profile}."
+            "No file was profiled yet, so there are no milliseconds to choose by: `joslim profile` "
+            f"or `manifest.with_latency` enters them. Received: device={device!r}"
+        )
+    if device not in known:
+        raise ValueError(
+            f"Expected a device of {', '.join(known)}. Received: device={device!r}. "
+            "`joslim profile`, or `manifest.with_latency`, enters one."
         )
     timed = [entry for entry in files if device in entry.latency]
     if not timed:
