@@ -286,7 +286,9 @@ def _shell(stream, command, v2):
     if phone.garbage == "shell":
         command = "head -c 5000 /dev/urandom; head -c 700 /dev/urandom >&2; exit 3"
     process = subprocess.Popen(
-        ["/bin/sh", "-c", command],
+        # Under nohup, or in the background of a script, signals are ignored, and a shell that is
+        # born so can never trap them. Those of a phone can.
+        ["env", "--default-signal=HUP,INT,QUIT", "/bin/sh", "-c", command],
         cwd=phone.folder,
         env={"PATH": f"{phone.programs}:/usr/local/bin:/usr/bin:/bin", "PHONE": str(phone.folder)},
         stdin=subprocess.DEVNULL,
