@@ -30,7 +30,6 @@ the hypervolumes seed by seed, so it is this one and its spread that tell method
 
 import argparse
 import json
-import math
 import os
 import pathlib
 import subprocess
@@ -60,25 +59,10 @@ UNITS = {
 # What the first front of a unit is called in the table, and its further searches.
 FIRST = {"random": "two_stage", "random_held": "two_stage_held"}
 SEARCHES = {"random": {"nsga2": "two_stage_nsga2", "greedy": "autoslim"}}
-ROWS = (
-    "joslim",
-    "joslim_recent",
-    "joslim_all",
-    "joslim_upper",
-    "lambda",
-    "pareco",
-    "two_stage",
-    "two_stage_nsga2",
-    "autoslim",
-    "two_stage_held",
-    "slim",
-    "slim_held",
-    "fixed",
-    "separate",
-)
+
+
+# Of the full cost: the sizes of the networks that are trained alone.
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
-REGIONS = {"low": (0.0, 0.35), "middle": (0.35, 0.7), "high": (0.7, 1.01)}
-ERROR_CORNER, COST_CORNER = 1.0, 1.1
 
 
 def main():
@@ -98,6 +82,13 @@ def main():
     arguments.units = arguments.units.split(",")
     arguments.seeds = [int(seed) for seed in arguments.seeds.split(",")]
     {"run": run, "unit": unit, "table": table}[arguments.command](arguments)
+
+
+def table(arguments):
+    """Prints the table in Markdown and writes the figure."""
+    from methods_table import print_table
+
+    print_table(arguments, RESULTS, SCRATCH)
 
 
 # -- running -----------------------------------------------------------------
@@ -322,158 +313,6 @@ def separate(config, place):
         "points": points,
         "ends": [points[-1]],
     }
-
-
-# -- the table ---------------------------------------------------------------
-
-
-def table(arguments):
-    """Prints the table in Markdown and writes the figure."""
-    import numpy as np
-
-    results = {}
-    for file in sorted(RESULTS.glob(f"{arguments.data}-{arguments.cost}-*.json")):
-        result = json.loads(file.read_text(encoding="utf-8"))
-        results.setdefault(result["method"], []).append(result)
-    if not results:
-        sys.exit(f"There are no results of {arguments.data} against {arguments.cost} yet.")
-    heads = [
-        "hypervolume",
-        "against joslim",
-        *(f"acc. at {f:.0%}" for f in FRACTIONS),
-        *REGIONS,
-        "full",
-        "smallest",
-        "overhead",
-    ]
-    print(f"| method | seeds | {' | '.join(heads)} |")
-    print(f"|---|--:|{'--:|' * len(heads)}")
-    volumes = {
-        row: {result["seed"]: summary(result)[0] for result in found}
-        for row, found in results.items()
-    }
-    for row in [r for r in ROWS if r in results]:
-        numbers = np.array([summary(result) for result in results[row]], float)
-        means, spreads = zip(*(mean_and_spread(column) for column in numbers.T))
-        cells = [fine(means[0], spreads[0])]
-        joslim = volumes.get("joslim", {})
-        shared = sorted(joslim.keys() & volumes[row].keys()) if row != "joslim" else []
-        gains = [volumes[row][seed] - joslim[seed] for seed in shared]
-        cells.append(fine(*mean_and_spread(gains), sign="+") if gains else "-")
-        cells += [cell(m, s) for m, s in zip(means[1:], spreads[1:])]
-        print(f"| {row} | {len(numbers)} | {' | '.join(cells)} |")
-    seeds = {seed for found in results.values() for seed in (r["seed"] for r in found)}
-    missing = {
-        row: sorted(set(arguments.seeds) - {r["seed"] for r in results.get(row, ())})
-        for row in ROWS
-    }
-    lines = [f"{row} (seeds {', '.join(map(str, m))})" for row, m in missing.items() if m]
-    print(f"\nNot run: {'; '.join(lines) or 'nothing'}. Seeds here: {sorted(seeds)}.")
-    figure(results, arguments)
-
-
-def mean_and_spread(values):
-    """Mean and standard deviation over seeds; NaN of one alone."""
-    import numpy as np
-
-    return np.mean(values), np.std(values, ddof=1) if len(values) > 1 else np.nan
-
-
-def fine(mean, spread, sign=""):
-    """A hypervolume, or a difference of two."""
-    return f"{mean:{sign}.4f}" + ("" if math.isnan(spread) else f" ± {spread:.4f}")
-
-
-def cell(mean, spread):
-    """Per cent."""
-    if math.isnan(mean):
-        return "-"
-    return f"{100 * mean:.1f}" if math.isnan(spread) else f"{100 * mean:.1f} ± {100 * spread:.1f}"
-
-
-def summary(result):
-    """Hypervolume, accuracy at each fraction of the cost, by region, of the ends, and overhead."""
-    import numpy as np
-
-    from keras_joslim.search import hypervolume
-
-    costs, accuracies = curve(result)
-    volume = hypervolume(1.0 - accuracies, costs, (ERROR_CORNER, COST_CORNER))
-    at = []
-    for fraction in FRACTIONS:
-        within = np.flatnonzero(costs <= fraction + 1e-9)
-        # Points descend in validation loss: the last one within is the one to ship.
-        at.append(accuracies[within[-1]] if len(within) else np.nan)
-    ends = [end["test"]["accuracy"] for end in result["ends"]]
-    seconds = result["seconds"]
-    parts = [seconds.get(key) or 0.0 for key in ("recalibration", "search", "search_after")]
-    training = seconds.get("training")
-    inside = sum(parts[:2])
-    overhead = np.nan
-    if training and "search_and_judging" not in seconds:
-        overhead = sum(parts) / (training - inside)
-    grid = np.linspace(costs[0], 1.0, 400)
-    shipped = accuracies[np.searchsorted(costs, grid + 1e-9) - 1]
-    at += [shipped[(low <= grid) & (grid < high)].mean() for low, high in REGIONS.values()]
-    return [volume, *at, ends[0], ends[1] if len(ends) > 1 else np.nan, overhead]
-
-
-def curve(result):
-    """Costs as parts of the full one, and test accuracies, of the points by ascending cost."""
-    import numpy as np
-
-    points = result["points"]
-    costs = np.array([p["costs"][result["cost"]] for p in points]) / result["full_cost"]
-    return costs, np.array([p["test"]["accuracy"] for p in points])
-
-
-def figure(results, arguments):
-    """Test accuracy against cost: the mean over the seeds, and its spread as a band."""
-    import numpy as np
-    import plotly.colors
-    import plotly.graph_objects as go
-
-    grid = np.linspace(0.05, 1.0, 96)
-    drawing, colours = go.Figure(), plotly.colors.qualitative.D3
-    for number, row in enumerate(r for r in ROWS if r in results):
-        lines = []
-        for result in results[row]:
-            costs, accuracies = curve(result)
-            place = np.searchsorted(costs, grid + 1e-9) - 1
-            lines.append(np.where(place >= 0, 100 * accuracies[place], np.nan))
-        mean, spread = np.mean(lines, axis=0), np.std(lines, axis=0)
-        colour = colours[number % len(colours)]
-        if row == "separate":
-            drawing.add_scatter(
-                x=100 * np.array(FRACTIONS),
-                y=np.interp(FRACTIONS, grid, mean),
-                name=row,
-                mode="markers",
-                marker={"color": "black", "symbol": "x", "size": 9},
-            )
-            continue
-        drawing.add_scatter(x=100 * grid, y=mean, name=row, line={"color": colour, "shape": "hv"})
-        known = ~np.isnan(mean)
-        drawing.add_scatter(
-            x=100 * np.concatenate([grid[known], grid[known][::-1]]),
-            y=np.concatenate([(mean + spread)[known], (mean - spread)[known][::-1]]),
-            fill="toself",
-            fillcolor=colour,
-            opacity=0.15,
-            line={"width": 0},
-            showlegend=False,
-            hoverinfo="skip",
-        )
-    drawing.update_layout(
-        template="plotly_white",
-        title=f"{arguments.data}: test accuracy of the front, mean and deviation over seeds",
-        xaxis_title=f"{arguments.cost} in % of the full network's",
-        yaxis_title="test accuracy in %",
-    )
-    SCRATCH.mkdir(parents=True, exist_ok=True)
-    path = SCRATCH / f"{arguments.data}-{arguments.cost}.html"
-    drawing.write_html(path, include_plotlyjs="cdn")
-    print(f"\nfigure: {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ class Interpreter:
                 f"{type(images).__name__} of {len(images)}"
             )
         batches = by_name(images, list(self._in), "images")
-        count = self._check(batches)
+        count = image_count(self.inputs, batches)
         outputs = {name: [] for name in self._out}
         # (Resizing the inputs to a batch gains nothing: networks of milliseconds an image take as
         # long, and the tensors of a batch no longer fit the cache.)
@@ -147,26 +147,6 @@ class Interpreter:
             for facts in self.outputs
         }
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
-
-    def _check(self, batches):
-        """The number of images, which must fit the file."""
-        for facts in self.inputs:
-            batch = batches[facts.name]
-            shape = facts.shape[1:]
-            if batch.ndim == 0 or batch.shape[1:] != shape or len(batch) == 0:
-                raise ValueError(
-                    f"Expected at least one image of shape {shape} for input {facts.name!r}. "
-                    f"Received: images of shape {batch.shape}"
-                )
-            if not np.can_cast(batch.dtype, facts.accepts, "same_kind"):
-                raise ValueError(
-                    f"Expected images that {facts.accepts} can hold for input {facts.name!r}. "
-                    f"Received: dtype={batch.dtype}"
-                )
-        counts = {name: len(batch) for name, batch in batches.items()}
-        if len(set(counts.values())) != 1:
-            raise ValueError(f"Expected as many images for each input. Received: {counts}")
-        return next(iter(counts.values()))
 
 
 def run(model, images, num_threads=1):
@@ -198,6 +178,35 @@ def _by_signature(interpreter, which):
         return getattr(runner, f"get_{which[:-1]}_details")()
     details = getattr(interpreter, f"get_{which[:-1]}_details")()
     return {detail["name"]: detail for detail in details}
+
+
+def image_count(inputs, batches):
+    """The number of images, which must fit the inputs of a file.
+
+    Args:
+        inputs: `TensorFacts`.
+        batches: dict input name -> array.
+
+    Raises:
+        ValueError: images whose shape, dtype or number do not fit.
+    """
+    for facts in inputs:
+        batch = batches[facts.name]
+        shape = facts.shape[1:]
+        if batch.ndim == 0 or batch.shape[1:] != shape or len(batch) == 0:
+            raise ValueError(
+                f"Expected at least one image of shape {shape} for input {facts.name!r}. "
+                f"Received: images of shape {batch.shape}"
+            )
+        if not np.can_cast(batch.dtype, facts.accepts, "same_kind"):
+            raise ValueError(
+                f"Expected images that {facts.accepts} can hold for input {facts.name!r}. "
+                f"Received: dtype={batch.dtype}"
+            )
+    counts = {name: len(batch) for name, batch in batches.items()}
+    if len(set(counts.values())) != 1:
+        raise ValueError(f"Expected as many images for each input. Received: {counts}")
+    return next(iter(counts.values()))
 
 
 def _facts(name, detail):

@@ -146,8 +146,24 @@ def compare(data, images, expected, tolerance=None, name="this TFLite file"):
     Raises:
         DisagreementError: as for `verify`.
     """
+    return compare_outputs(run(data, images), expected, tolerance, name)
+
+
+def compare_outputs(actual, expected, tolerance=None, name="this TFLite file"):
+    """Compares what a file computed with what Keras computes; see `verify`.
+
+    Args:
+        actual: array, or dict output name -> array: of the file.
+        expected, tolerance, name: as for `compare`.
+
+    Returns:
+        The `Difference`, within tolerance.
+
+    Raises:
+        DisagreementError: as for `verify`.
+    """
     tolerance = tolerance or FORMATS["fp32"].tolerance
-    actual = by_name(run(data, images), list(expected), "outputs")
+    actual = by_name(actual, list(expected), "outputs")
     worst = max(
         (_difference(actual[key], expected[key], key, tolerance, name) for key in expected),
         key=_excess,

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_joslim.search.engine import refuse_other_settings
 from keras_joslim.search.whole_number import whole_number
 
 
@@ -146,12 +147,7 @@ class AdaptiveSampler:
             means = [np.array(values, np.float64) for values in state["means"]]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Not the state of an AdaptiveSampler: {error!r}") from error
-        for name, value in self._settings.items():
-            if settings.get(name) != value:
-                raise ValueError(
-                    f"The state is that of a sampler with {name}={settings.get(name)!r}; this one "
-                    f"has {name}={value!r}. Construct it with the same arguments."
-                )
+        refuse_other_settings(settings, self._settings, "sampler", "one")
         shapes = [values.shape for values in self.counts]
         if [v.shape for v in counts] != shapes or [v.shape for v in means] != shapes:
             raise ValueError("The state has other numbers of widths a group than its settings say.")

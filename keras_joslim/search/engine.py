@@ -5,6 +5,25 @@ import numpy as np
 from keras_joslim.search.history import History
 
 
+def refuse_other_settings(stored, own, kind="search", this="engine"):
+    """Refuses a state of an engine that was constructed with other arguments.
+
+    Args:
+        stored: dict of the state's settings.
+        own: dict of the engine's.
+        kind, this: what the state and the engine are called in the message.
+
+    Raises:
+        ValueError: the first that differs, with both values.
+    """
+    for name, value in own.items():
+        if stored.get(name) != value:
+            raise ValueError(
+                f"The state is that of a {kind} with {name}={stored.get(name)!r}; this {this} has "
+                f"{name}={value!r}. Construct it with the same arguments."
+            )
+
+
 class Engine:
     """Base of `RandomSearch`, `GreedySearch` and `NSGA2Search`.
 
@@ -72,12 +91,7 @@ class Engine:
             raise ValueError(
                 f"The state is that of a search by {kind}; this engine is {type(self).__name__}."
             )
-        for name, value in self._settings.items():
-            if settings.get(name) != value:
-                raise ValueError(
-                    f"The state is that of a search with {name}={settings.get(name)!r}; this "
-                    f"engine has {name}={value!r}. Construct it with the same arguments."
-                )
+        refuse_other_settings(settings, self._settings)
         if groups != list(self.space.names):
             raise ValueError(
                 "The state is that of a search over other channel groups. "

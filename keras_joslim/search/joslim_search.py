@@ -12,6 +12,7 @@ import threadpoolctl
 
 from keras_joslim.search import pareto, scalarisation
 from keras_joslim.search.candidates import CandidateSource
+from keras_joslim.search.engine import refuse_other_settings
 from keras_joslim.search.history import History, row_keys
 from keras_joslim.search.hyperparameters import Hyperparameters
 from keras_joslim.search.loss_model import LossModel
@@ -228,12 +229,7 @@ class JoslimSearch:
             history, density = state["history"], float(state.get("fitted_density", 0.0))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Not the state of a width search: {error!r}") from error
-        for name, value in self._settings.items():
-            if settings.get(name) != value:
-                raise ValueError(
-                    f"The state is that of a search with {name}={settings.get(name)!r}; this "
-                    f"engine has {name}={value!r}. Construct it with the same arguments."
-                )
+        refuse_other_settings(settings, self._settings)
         if groups != list(self.space.names):
             raise ValueError(
                 "The state is that of a search over other channel groups. "

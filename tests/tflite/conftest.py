@@ -14,6 +14,7 @@ from tests.tflite.adb_fixtures import (  # noqa: F401
     phone,
 )
 from tests.tflite.android_profiles import bench  # noqa: F401
+from tests.tflite.random_weights import randomised
 
 SHAPE = (16, 16, 3)
 
@@ -33,15 +34,7 @@ def build(seed=0, shape=SHAPE):
     x = layers.Add(name="residual")([shortcut, x])
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     model = keras.Model(image, layers.Dense(5, name="logits")(x), name="small")
-    model.set_weights(
-        [
-            rng.uniform(0.5, 1.5, weight.shape)
-            if "norm" in weight.path
-            else rng.normal(0, 0.3, weight.shape)
-            for weight in model.weights
-        ]
-    )
-    return model
+    return randomised(model, rng)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 from keras_joslim import tflite
 from keras_joslim.tflite.layer_names import layer_of
 from keras_joslim.tflite.liveness import read_graph
+from tests.tflite.random_weights import randomised
 
 layers = keras.layers
 RNG = np.random.default_rng(5)
@@ -35,16 +36,7 @@ def build(activation="hard_silu", seed=0, policy=None):
     x = layers.GlobalAveragePooling2D(name="pool", dtype=policy)(x)
     x = layers.Dense(5, name="logits", dtype="float32")(x)
     model = keras.Model(image, layers.Softmax(name="shares", dtype="float32")(x), name="blocks")
-    rng = np.random.default_rng(seed)
-    model.set_weights(
-        [
-            rng.uniform(0.5, 1.5, weight.shape)
-            if "norm" in weight.path
-            else rng.normal(0, 0.3, weight.shape)
-            for weight in model.weights
-        ]
-    )
-    return model
+    return randomised(model, np.random.default_rng(seed))
 
 
 def convert(model, *names, representative=TRAINING):

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from keras_joslim.tflite.interpreter import TensorFacts
+from keras_joslim.tflite.interpreter import TensorFacts, image_count
 from keras_joslim.tflite.quiet import native_logs
 from keras_joslim.tflite.signature import by_name
 
@@ -82,26 +82,11 @@ class SingleFile:
         """
         runner, inputs = self._runner(point), self.inputs(point)
         batches = by_name(images, [facts.name for facts in inputs], "images")
-        counts = set()
-        for facts in inputs:
-            batch = batches[facts.name]
-            if batch.ndim == 0 or batch.shape[1:] != facts.shape[1:] or len(batch) == 0:
-                raise ValueError(
-                    f"Expected at least one image of shape {facts.shape[1:]} for input "
-                    f"{facts.name!r}. Received: images of shape {batch.shape}"
-                )
-            if not np.can_cast(batch.dtype, facts.dtype, "same_kind"):
-                raise ValueError(
-                    f"Expected images that {facts.dtype} can hold for input {facts.name!r}. "
-                    f"Received: dtype={batch.dtype}"
-                )
-            batches[facts.name] = batch.astype(facts.dtype)
-            counts.add(len(batch))
-        if len(counts) != 1:
-            raise ValueError(f"Expected as many images for each input. Received: {counts}")
+        count = image_count(inputs, batches)
+        batches = {facts.name: batches[facts.name].astype(facts.dtype) for facts in inputs}
         results = [
             runner(**{name: batch[i : i + 1] for name, batch in batches.items()})
-            for i in range(counts.pop())
+            for i in range(count)
         ]
         outputs = {name: np.concatenate([r[name] for r in results]) for name in results[0]}
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs

@@ -7,7 +7,6 @@ import numpy as np
 
 from keras_joslim import atomic
 from keras_joslim.tflite.convert import saved_model
-from keras_joslim.tflite.formats import FORMATS
 from keras_joslim.tflite.operators import check_operators
 from keras_joslim.tflite.single_file.kernel_constants import kernel_constants
 from keras_joslim.tflite.single_file.kernel_sharing import (
@@ -22,7 +21,7 @@ from keras_joslim.tflite.single_file.reader import SingleFile
 from keras_joslim.tflite.single_file.shared_graph import add_point
 from keras_joslim.tflite.single_file.shared_tables import SharedTables
 from keras_joslim.tflite.source import Source
-from keras_joslim.tflite.verify import Difference, DisagreementError, keras_outputs, named_images
+from keras_joslim.tflite.verify import Difference, compare_outputs, keras_outputs, named_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,9 +164,13 @@ def write_points(points, path, overhead, tolerance=None):
     data, plan, copies = _within(points, plan, (1 + overhead) * (kernels + vectors))
     check_operators(data, f"the single file of {len(points)} points")
     file = SingleFile(data)
-    tolerance = tolerance or FORMATS["fp32"].tolerance
     differences = {
-        point.name: _compared(file.run(point.name, point.images), point, tolerance)
+        point.name: compare_outputs(
+            file.run(point.name, point.images),
+            point.expected,
+            tolerance,
+            f"Point {point.name!r} of the single file",
+        )
         for point in points
     }
     path = pathlib.Path(path)
@@ -296,37 +299,6 @@ def _assembled(points, plan):
     for point in points:
         add_point(tables, point.name, point.graph, shared[point.name])
     return tables.to_bytes()
-
-
-def _compared(actual, point, tolerance):
-    """The `Difference` of a point's outputs from Keras, where that is worst."""
-    if not isinstance(actual, dict):
-        actual = {next(iter(point.expected)): actual}
-    worst = None
-    for output, expected in point.expected.items():
-        errors = np.abs(actual[output].astype(np.float64) - expected)
-        scale = float(np.abs(expected).max())
-        found = Difference(
-            max_abs=float(errors.max()),
-            max_relative=float(errors.max()) / scale if scale else 0.0,
-            scale=scale,
-            allowed=tolerance.allowed(scale),
-            output=output,
-            image=int(np.unravel_index(errors.argmax(), errors.shape)[0]),
-            images=len(expected),
-        )
-        # Written so that NaN is refused.
-        if not found.max_abs <= found.allowed:
-            raise DisagreementError(
-                f"Point {point.name!r} of the single file disagrees with Keras, nothing was "
-                f"written: output {output!r} differs by {found.max_abs:.3g} on image "
-                f"{found.image} of {found.images}, accepted is {found.allowed:.3g}. Check that "
-                "the images are preprocessed as in training, or pass a wider tolerance.",
-                found,
-            )
-        if worst is None or found.max_relative > worst.max_relative:
-            worst = found
-    return worst
 
 
 def _check(models, overhead):
