@@ -15,6 +15,7 @@ and writes the figure. Every unit is one training:
 * `joslim`, `pareco`, `lambda`: the history searched while training, the last widths held for tau
   steps; `joslim_recent` draws those of a step from the 20 asked last, `joslim_all` measures the
   whole history again at each search, `joslim_upper` minimises the upper bound of the loss.
+* `aows`, `ows`: widths scored while training, drawn towards half the full cost, or evenly.
 * `separate`: networks of uniform multipliers with at most 25, 50, 75 and 100 % of the cost, each
   trained alone from scratch for as many steps: what one pays four trainings for.
 
@@ -54,6 +55,8 @@ UNITS = {
     "fixed": {"method.name": "fixed"},
     "joslim_all": {"method.name": "joslim", "method.recalibration": None},
     "lambda": {"method.name": "lambda"},
+    "aows": {"method.name": "aows"},
+    "ows": {"method.name": "ows"},
     "joslim_upper": {"method.name": "joslim", "method.bound": "upper"},
 }
 # What the first front of a unit is called in the table, and its further searches.

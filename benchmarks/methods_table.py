@@ -20,6 +20,8 @@ ROWS = (
     "two_stage",
     "two_stage_nsga2",
     "autoslim",
+    "aows",
+    "ows",
     "two_stage_held",
     "slim",
     "slim_held",

@@ -64,8 +64,14 @@ def get_config(recipe="resnet20,cifar10"):
     config.method.recent = config_dict.placeholder(int)
     config.method.hold = 1  # Steps that "uniform" and "random" hold their widths.
     config.method.multipliers = (1.0, 0.75, 0.5, 0.316)  # For "fixed" only.
+    # Of "aows": the most that the networks sought may cost, in its unit; None: half the full cost.
+    config.method.budget = config_dict.placeholder(float)
+    config.method.strategy = "joslim"  # For "platforms" only, see docs/platforms.md.
     # One batch: the published overhead of 40 % in forward passes counts the history so.
     config.method.calibration_size = 128
+
+    # For "platforms": what to train for, a dict of name, cost, budgets and weight each.
+    config.platforms = ()
 
     # After training. The greedy search goes to its end whatever the number, and its targets are
     # parts of the full cost; none: five, down to the smallest network's.

@@ -8,15 +8,11 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_joslim import atomic
-from keras_joslim.batch_norm import as_batches, calibrate_batch_norm
 from keras_joslim.costs import MACs, Parameters
-from keras_joslim.evaluation import Judge
 from keras_joslim.front_ranking import rank
 from keras_joslim.front_selection import select
 from keras_joslim.front_table import front_table
-from keras_joslim.make_slimmable import extract
 from keras_joslim.search.pareto import non_dominated
-from keras_joslim.slimmable_model import SlimmableModel
 
 _VERSION = 1
 
@@ -117,6 +113,12 @@ class ParetoFront:
         Raises:
             ValueError: `model` is not slimmable or not compiled.
         """
+        # Here, not above: a front is read, ranked and drawn without Keras.
+        from keras_joslim.batch_norm import as_batches, calibrate_batch_norm
+        from keras_joslim.conversion import extract
+        from keras_joslim.evaluation import Judge
+        from keras_joslim.slimmable_model import SlimmableModel
+
         if not isinstance(model, SlimmableModel):
             raise ValueError(f"Expected a SlimmableModel. Received: model={model!r}")
         space = model.width_space
@@ -142,7 +144,7 @@ class ParetoFront:
         kept = kept[np.argsort(values[first][kept], kind="stable")]
 
         def facts(i):
-            return {name: int(value[i]) for name, value in values.items()}
+            return {name: np.asarray(value)[i].item() for name, value in values.items()}
 
         points = [
             ParetoPoint(f"p{rank:02d}", tuple(widths[i]), facts(i), results[i])
@@ -177,6 +179,8 @@ class ParetoFront:
         Raises:
             ValueError: test was measured already, or the models are not in memory.
         """
+        from keras_joslim.evaluation import Judge
+
         if self._tested:
             raise ValueError("Test data is measured once; these points have a test result already.")
         networks = self._networks()

@@ -8,6 +8,7 @@ _TITLES = {
     "macs": "MACs per image",
     "parameters": "parameters",
     "memory": "bytes in memory",
+    "latency": "milliseconds, by the fitted latency model",
     "loss": "validation loss",
 }
 

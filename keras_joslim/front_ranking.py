@@ -97,7 +97,7 @@ class Ranking:
             measure = [f"{ranked.value:.3f}", "-" if spread is None else f"{100 * spread:.1f}"]
             measure.append(_delegate(entry))
         else:
-            measure = [f"{int(ranked.value):,d}"]
+            measure = [format(ranked.value, ".4f" if self.by == "latency" else ",.0f")]
         return [
             ranked.point.name,
             *measure,
@@ -159,7 +159,11 @@ def rank(front, by, file_format=None):
         has = [file_format is None or file_format in p.bytes for p in front]
         values = [p.costs.get(by) if there else None for p, there in zip(front, has)]
     else:
-        raise ValueError(f"Expected a measure of {_known(front)}. Received: by={by!r}")
+        raise ValueError(
+            f"Expected a measure of {_known(front)}. Received: by={by!r}. In general it is a cost "
+            "that the front was made with (macs, parameters, memory), bytes or arena of exported "
+            "files, or latency:<device> of profiled ones."
+        )
     known = [(p, v) for p, v in zip(front, values) if v is not None]
     if not known:
         raise ValueError(

@@ -1,6 +1,6 @@
 """A front as a table of text."""
 
-_TITLES = {"macs": "MACs", "memory": "memory bytes"}
+_TITLES = {"macs": "MACs", "memory": "memory bytes", "latency": "ms fitted"}
 _MEMORY_NOTE = (
     "arena: what the built-in interpreter allocates for tensors; peak: by how much the memory of "
     "a process with XNNPACK grew."
@@ -85,7 +85,7 @@ def _row(point, name, costs, metrics, file_format):
     latency = _latency(point, file_format)
     return [
         name,
-        *(_number(point.costs.get(cost), ",") for cost in costs),
+        *(_number(point.costs.get(cost), cost_format(point.costs.get(cost))) for cost in costs),
         _number(point.bytes.get(file_format), ",d"),
         _number(point.validation["loss"], ".4f"),
         _number(point.validation["loss_se"], ".4f"),
@@ -95,6 +95,11 @@ def _row(point, name, costs, metrics, file_format):
         _number(point.deployed.get(file_format, {}).get("arena"), ",d"),
         _number(latency.get("peak_memory"), ",d"),
     ]
+
+
+def cost_format(value):
+    """How a cost is written: counts with commas, milliseconds and the like to four digits."""
+    return ".4f" if isinstance(value, float) else ",d"
 
 
 def _number(value, form):

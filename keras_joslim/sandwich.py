@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_joslim.layers import SlimLayer
 
 
-def narrow_passes(model, losses, x, y, sample_weight, targets, networks, gradients):
+def narrow_passes(model, losses, x, y, sample_weight, targets, networks, gradients, keep):
     """Adds the distillation gradients of all but the first network, one after the other.
 
     A loop, not an unrolled graph: memory stays near one network's, and the number of
@@ -21,15 +21,18 @@ def narrow_passes(model, losses, x, y, sample_weight, targets, networks, gradien
         targets: the full network's detached outputs.
         networks: int32 `(networks, groups)`, the full network first.
         gradients: one tensor a trainable weight, the full network's.
+        keep: bool tensor: whether the task losses of all are wanted.
 
     Returns:
-        The summed gradients; the task loss of the last network; the row of the first
-        network whose loss was not finite, -1 if all were.
+        The summed gradients; task losses `(networks,)`, NaN for the full network, and for all
+        but the last one where they are not wanted; the row of the first network whose loss
+        was not finite, -1 if all were.
     """
     weights = model.trainable_weights
     count = tf.shape(networks)[0]
+    unknown = tf.constant(float("nan"), losses.dtype)
 
-    def body(i, total, last_loss, bad_row):
+    def body(i, total, task_losses, bad_row):
         with tf.GradientTape() as tape, _statistics_held(model):
             y_pred = model.network([x, networks[i]], training=True, update_statistics=False)
             loss = losses.soft(y, y_pred, targets, sample_weight)
@@ -38,26 +41,26 @@ def narrow_passes(model, losses, x, y, sample_weight, targets, networks, gradien
         total = [a + b for a, b in zip(total, more)]
         # Losses that layers add in this pass belong to the full network's alone.
         model.network._clear_losses()
-        last_loss = tf.cond(
-            i == count - 1,
+        task_loss = tf.cond(
+            keep | (i == count - 1),
             lambda: unscaled(losses.task(y, y_pred, sample_weight)),
-            lambda: last_loss,
+            lambda: unknown,
         )
+        task_losses = tf.tensor_scatter_nd_update(task_losses, [[i]], [task_loss])
         good = tf.math.is_finite(loss) | (bad_row >= 0)
-        return i + 1, total, last_loss, tf.where(good, bad_row, i)
+        return i + 1, total, task_losses, tf.where(good, bad_row, i)
 
     # Without this the first narrow network runs forwards while the full one runs
     # backwards, and both networks' activations are in memory.
     with tf.control_dependencies(gradients):
         first = tf.identity(1)
-    zero = tf.constant(0.0, losses.dtype)
-    _, gradients, last_loss, bad_row = tf.while_loop(
+    _, gradients, task_losses, bad_row = tf.while_loop(
         lambda i, *_: i < count,
         body,
-        (first, gradients, zero, tf.constant(-1)),
+        (first, gradients, tf.fill([count], unknown), tf.constant(-1)),
         parallel_iterations=1,
     )
-    return gradients, last_loss, bad_row
+    return gradients, task_losses, bad_row
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from keras_joslim.graph.convert import copy_weights
 from keras_joslim.graph.walk import layers_in_order
 from keras_joslim.history_losses import HistoryLosses
 from keras_joslim.losses_per_output import LossesPerOutput
+from keras_joslim.run_state import RunState
 from keras_joslim.schedules.front_progress import FrontMonitor
-from keras_joslim.schedules.schedule import NonFiniteLossError, Schedule
+from keras_joslim.schedules.schedule import Schedule
 from keras_joslim.schedules.uniform import UniformWidths
 from keras_joslim.width_space import WidthSpace
 
@@ -60,33 +61,9 @@ class SlimmableModel(keras.Model):
         self.weight_decay = 0.0
         self._distillation = None
         self._losses_per_output = None
-        self._make_run_state()
-        self.built = True
-
-    def _make_run_state(self):
-        """Variables of a run; not weights, so the original's weight files load."""
-        space = self.width_space
-        rows = np.stack([space.full, space.smallest])[None]
-        with keras.src.utils.tracking.DotNotTrackScope():
-            # (steps per execution, networks, groups); both leading sizes may change
-            # between executions without a new trace.
-            self._training_widths = tf.Variable(
-                rows,
-                trainable=False,
-                shape=(None, None, len(space)),
-                dtype=tf.int32,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                name="training_widths",
-            )
-            # (step, row) of the first loss that was not finite, -1 while all are.
-            self._non_finite = tf.Variable(
-                [-1, -1],
-                trainable=False,
-                dtype=tf.int64,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                name="non_finite",
-            )
+        self._run = RunState(width_space)
         self._history_losses = None
+        self.built = True
 
     # -- calling -------------------------------------------------------------
 
@@ -227,18 +204,20 @@ class SlimmableModel(keras.Model):
 
         Step `i` of a run trains row `i % steps`. The first network is the full one.
         """
-        return self._training_widths.numpy()
+        return self._run.training_widths.numpy()
 
     @training_widths.setter
     def training_widths(self, rows):
-        rows = np.asarray(rows, np.int32)
-        full = self.width_space.full
-        if rows.ndim != 3 or rows.shape[2:] != full.shape or not (rows[:, 0] == full).all():
-            raise ValueError(
-                "`training_widths` has the shape (steps, networks, groups), the full network "
-                f"first. Received: shape={rows.shape} for {len(full)} groups"
-            )
-        self._training_widths.assign(rows)
+        self._run.set_widths(rows)
+
+    @property
+    def task_losses(self):
+        """float64 `(steps, networks)`: task losses of the last execution, as in `training_widths`.
+
+        Of each network on the batch that it was trained on, in training mode; the mean over
+        replicas. NaN where the schedule of the run has no `needs_task_losses`.
+        """
+        return self._run.task_losses.numpy().astype(np.float64)
 
     def fit(self, *args, callbacks=None, **kwargs):
         """Trains by sandwich steps; see `keras.Model.fit` for the arguments.
@@ -259,7 +238,7 @@ class SlimmableModel(keras.Model):
             given = [UniformWidths(), *given]
         # What these add to the logs is for all callbacks after them, whatever the user's order.
         given.sort(key=lambda c: not isinstance(c, (Schedule, FrontMonitor)))
-        self._non_finite.assign([-1, -1])
+        self._run.begin(any(s.needs_task_losses for s in schedules))
         return super().fit(*args, callbacks=given, **kwargs)
 
     def train_step(self, data):
@@ -270,9 +249,9 @@ class SlimmableModel(keras.Model):
         x = keras.tree.map_structure(
             lambda v: tf.convert_to_tensor(v) if isinstance(v, np.ndarray) else v, x
         )
-        step = tf.cast(self.optimizer.iterations, tf.int32)
-        networks = self._training_widths.read_value()
-        networks = networks[tf.math.floormod(step, tf.shape(networks)[0])]
+        # Before the optimizer moves it on.
+        step = tf.cast(self.optimizer.iterations, tf.int64)
+        networks, keep = self._run.networks(step), self._run.keeps_losses.read_value()
         weights = self.trainable_weights
 
         with tf.GradientTape() as tape:
@@ -286,13 +265,18 @@ class SlimmableModel(keras.Model):
         batch = tf.shape(next(v for v in keras.tree.flatten(x) if v is not None))[0]
         self._loss_tracker.update_state(full_loss, sample_weight=batch)
 
+        losses = self._output_losses()
         targets = keras.tree.map_structure(ops.stop_gradient, y_full)
-        gradients, last_loss, bad_row = sandwich.narrow_passes(
-            self, self._output_losses(), x, y, sample_weight, targets, networks, gradients
+        gradients, task_losses, bad_row = sandwich.narrow_passes(
+            self, losses, x, y, sample_weight, targets, networks, gradients, keep
         )
-        last_loss = tf.where(tf.shape(networks)[0] > 1, last_loss, full_loss)
+        last_loss = tf.where(tf.shape(networks)[0] > 1, task_losses[-1], full_loss)
         self.smallest_loss_tracker.update_state(last_loss, sample_weight=batch)
-        self._note_non_finite(full_loss, bad_row)
+        self._run.note_non_finite(step, full_loss, bad_row)
+        # Without what regularisers add to the loss that it is trained by.
+        full_task = sandwich.unscaled(losses.task(y, targets, sample_weight))
+        task_losses = tf.tensor_scatter_nd_update(task_losses, [[0]], [full_task])
+        self._run.keep_losses(step, task_losses)
         gradients = sandwich.decayed(self, gradients)
         self.optimizer.apply_gradients(zip(gradients, weights))
         return self.compute_metrics(x, y, y_full, sample_weight=sample_weight)
@@ -312,23 +296,13 @@ class SlimmableModel(keras.Model):
             self._losses_per_output = LossesPerOutput(self._compile_loss, self._distillation)
         return self._losses_per_output
 
-    def _note_non_finite(self, full_loss, bad_row):
-        row = tf.where(tf.math.is_finite(full_loss), bad_row, 0)
-        now = tf.stack([tf.cast(self.optimizer.iterations, tf.int64), tf.cast(row, tf.int64)])
-        seen = self._non_finite.read_value()
-        self._non_finite.assign(tf.where((row >= 0) & (seen[0] < 0), now, seen))
-
     def raise_if_non_finite(self):
         """Stops a run in which a loss became NaN or infinite.
 
         Raises:
             NonFiniteLossError: naming the step, the network and its widths.
         """
-        step, row = (int(v) for v in self._non_finite.numpy())
-        if step >= 0:
-            rows = self.training_widths
-            widths = rows[step % len(rows)][row].tolist()
-            raise NonFiniteLossError(step, row, widths)
+        self._run.raise_if_non_finite()
 
     # -- the history ---------------------------------------------------------
 

@@ -45,18 +45,25 @@ def batches(case, replicas):
     return tf.data.Dataset.from_tensor_slices((x, y))
 
 
+class Widths(kj.RandomWidths):
+    """Random ones, the task losses of all networks kept."""
+
+    needs_task_losses = True
+
+
 class Record(keras.callbacks.Callback):
     """The training widths of every step, on every replica."""
 
     def __init__(self):
         super().__init__()
-        self.rows = []
+        self.rows, self.losses = [], []
 
     def on_train_batch_end(self, batch, logs=None):
-        variable = self.model._training_widths
+        variable = self.model._run.training_widths
         local = tf.distribute.get_strategy().experimental_local_results(variable)
         local = getattr(variable, "values", local)
         self.rows.append(np.stack([v.numpy() for v in local]))
+        self.losses.append(self.model.task_losses)
 
 
 def main(case, replicas, output):
@@ -80,13 +87,14 @@ def main(case, replicas, output):
             batches(case, replicas),
             shuffle=False,
             verbose=0,
-            callbacks=[kj.RandomWidths(num_sampled=2, seed=2), record],
+            callbacks=[Widths(num_sampled=2, seed=2), record],
         ).history
     logs = {f"log_{key}": values for key, values in history.items()}
     weights = {f"weight_{v.path}": np.asarray(v) for v in slim.network.weights}
     np.savez(
         output,
         rows=np.stack(record.rows),
+        log_task_losses=np.stack(record.losses),
         replicas=strategy.num_replicas_in_sync,
         step=keras.ops.convert_to_numpy(slim.optimizer.iterations),
         **weights,

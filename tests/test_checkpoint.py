@@ -74,6 +74,8 @@ SCHEDULES = {
         (data.validation.images[:64], data.validation.labels[:64]), tau=2, prior_points=3
     ),
     "uniform": lambda data: kj.UniformWidths(seed=4),
+    # The budget is all that the network may cost: draws are by scores from the third step on.
+    "adaptive": lambda data: kj.AdaptiveWidths(1e6, 21, warmup=0.1, seed=4, hot=0.1),
 }
 
 

@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from keras_joslim import atomic
 from keras_joslim.app.fine_tuning import make_fine_tuning
+from keras_joslim.app.format_packages import refuse_missing_packages
 from keras_joslim.app.recipe import make_recipe
 from keras_joslim.evaluation import Judge
 from keras_joslim.tflite.conversion_jobs import usable_jobs
@@ -41,7 +42,8 @@ def export(workdir, formats=None, points=None, jobs=None, say=print):
 
     Raises:
         ValueError: no front yet, an unknown format or point, an fp32 file that disagrees with
-            Keras in its outputs or in its loss on the validation data, no file at all.
+            Keras in its outputs or in its loss on the validation data, no file at all, a package
+            that is not installed.
     """
     from keras_joslim import tflite
 
@@ -49,6 +51,7 @@ def export(workdir, formats=None, points=None, jobs=None, say=print):
     config = workdir.config()
     formats = find_formats(formats or config["export"]["formats"])
     names = front.select(points or config["export"].get("points", "all"))
+    refuse_missing_packages(workdir, formats, names)
     recipe = make_recipe(config)
     data = recipe.data
     count = (

@@ -7,8 +7,8 @@ import keras
 from keras_joslim import datasets, models
 from keras_joslim.app import methods
 from keras_joslim.app.fine_tuning import fine_tuning_fields
-from keras_joslim.make_slimmable import make_slimmable
-from keras_joslim.schedules import FrontMonitor, Joslim, WarmupLinearDecay
+from keras_joslim.conversion import make_slimmable
+from keras_joslim.schedules import FrontMonitor, WarmupLinearDecay
 
 
 @dataclasses.dataclass
@@ -51,6 +51,33 @@ class Recipe:
         return [images[start : start + size] for start in range(0, len(images), size)]
 
 
+def make_model(config):
+    """The slimmable model of a config dict, not compiled.
+
+    Raises:
+        ValueError: a field that is missing or out of range, by name.
+    """
+    try:
+        keras.utils.set_random_seed(config["seed"])
+        return _slimmable(config, datasets.load(**config["data"]))
+    except KeyError as error:
+        raise _lacking(error) from None
+
+
+def _slimmable(config, data):
+    network = models.build(
+        config["model"]["name"],
+        input_shape=data.image_shape,
+        classes=data.num_classes,
+        **config["model"]["options"],
+    )
+    return make_slimmable(network, **config["slim"])
+
+
+def _lacking(error):
+    return ValueError(f"The config lacks the field {error.args[0]!r}. See the files in configs/.")
+
+
 def make_recipe(config):
     """Builds a `Recipe` of a config dict.
 
@@ -60,9 +87,7 @@ def make_recipe(config):
     try:
         return _make(config)
     except KeyError as error:
-        raise ValueError(
-            f"The config lacks the field {error.args[0]!r}. See the files in configs/."
-        ) from None
+        raise _lacking(error) from None
 
 
 def _make(config):
@@ -76,13 +101,7 @@ def _make(config):
     stream = datasets.Stream(
         data.train.images, data.train.labels, train["batch_size"], config["seed"], augment
     )
-    network = models.build(
-        config["model"]["name"],
-        input_shape=data.image_shape,
-        classes=data.num_classes,
-        **config["model"]["options"],
-    )
-    slim = make_slimmable(network, **config["slim"])
+    slim = _slimmable(config, data)
     steps = train["epochs"] * stream.steps_per_epoch
     slim.compile(
         keras.optimizers.SGD(
@@ -97,8 +116,8 @@ def _make(config):
     )
     cost = methods.make_cost(config["cost"], slim)
     part = methods.calibration_part(config, data)
-    schedule = methods.make_schedule(config, slim, cost, part)
-    monitor = None if isinstance(schedule, Joslim) else FrontMonitor(part, cost)
+    schedule = methods.make_schedule(config, slim, cost, part, steps)
+    monitor = None if schedule.keeps_history else FrontMonitor(part, cost)
     return Recipe(config, data, slim, cost, schedule, monitor, part, stream)
 
 

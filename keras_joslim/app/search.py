@@ -9,27 +9,36 @@ from keras_joslim.app.methods import make_cost, make_search
 from keras_joslim.app.recipe import make_recipe
 from keras_joslim.app.train import restored, save_front
 from keras_joslim.front import ParetoFront
+from keras_joslim.search import MRFSearch
 from keras_joslim.width_search import search_widths
 
 
-def search(workdir, method, cost=None, evaluations=None, targets="uniform", say=print):
+def search(workdir, method, cost=None, evaluations=None, targets="uniform", budget=None, say=print):
     """Searches the widths of a trained run, whatever method trained it.
 
     Args:
         workdir: `Workdir` of a trained run, with the name of this search.
-        method: "mobo", "nsga2" or "greedy".
-        cost: "macs", "parameters" or "memory"; that of the config if `None`.
+        method: one of `choices.SEARCHES`.
+        cost: as `choices.checked_cost` has it; that of the config if `None`.
         evaluations: networks to measure; that of the config if `None`, where "greedy" goes
-            on to its end.
+            on to its end, and "mrf" measures none if the training gathered scores of widths.
         targets: of "mobo", see `keras_joslim.search.JoslimSearch`.
+        budget: of "mrf", the most that the network sought may cost, in the unit of the cost; a
+            spread of budgets if `None`.
         say: where progress is told.
 
     Returns:
         The `ParetoFront`, in `search/<name>/` with its models.
 
     Raises:
-        ValueError: the run is not trained yet; a search of that name with other settings.
+        ValueError: the run is not trained yet; a search of that name with other settings; a budget
+            that is none of "mrf", or that no widths meet.
     """
+    if budget is not None and method != "mrf":
+        raise ValueError(
+            'A budget is what the search by "mrf" looks within; others give a front. '
+            f"Received: method={method!r}, budget={budget}"
+        )
     config = workdir.config()
     recipe = make_recipe(config)
     checkpoint = restored(workdir, recipe)
@@ -41,8 +50,9 @@ def search(workdir, method, cost=None, evaluations=None, targets="uniform", say=
     settings = {
         "method": method,
         "cost": cost or config["cost"],
-        "evaluations": _evaluations(method, evaluations, config),
+        "evaluations": _evaluations(method, evaluations, recipe),
         "targets": targets,
+        "budget": budget,
     }
     _refuse_other_settings(workdir, settings)
     if workdir.front_file.exists():
@@ -51,6 +61,8 @@ def search(workdir, method, cost=None, evaluations=None, targets="uniform", say=
     found = make_cost(settings["cost"], recipe.model)
     engine = _searched(workdir, recipe, settings, found, say)
     widths = candidates(engine, config["front"]["networks"])
+    if budget is not None:
+        say(f"The best widths within {budget:g} {found.unit} cost {float(found(widths[0])):g}.")
     return save_front(workdir, recipe, widths, say, costs=[found])
 
 
@@ -59,22 +71,30 @@ def after_training(workdir, recipe, method, say=print):
     settings = {
         "method": method,
         "cost": recipe.cost.name,
-        "evaluations": _evaluations(method, None, recipe.config),
+        "evaluations": _evaluations(method, None, recipe),
         "targets": "uniform",
+        "budget": None,
     }
     return _searched(workdir, recipe, settings, recipe.cost, say)
 
 
-def _evaluations(method, evaluations, config):
-    """How many networks to measure; the greedy search ends by itself, so `None` if not told."""
-    if evaluations is not None or method == "greedy":
+def _evaluations(method, evaluations, recipe):
+    """How many networks to measure; `None` where the search ends by itself and is not told."""
+    by_itself = method == "greedy" or method == "mrf" and recipe.schedule.scores is not None
+    if evaluations is not None or by_itself:
         return evaluations
-    return config["search"]["evaluations"]
+    return recipe.config["search"]["evaluations"]
 
 
 def _searched(workdir, recipe, settings, cost, say):
     """Runs a search to its end, from its last state if there is one."""
     method, evaluations = settings["method"], settings["evaluations"]
+    of_mrf = {}
+    if method == "mrf":
+        of_mrf["budget"] = settings["budget"]
+        if evaluations is None:
+            schedule = recipe.schedule
+            of_mrf |= {"choices": schedule.choices, "scores": schedule.scores}
     engine = make_search(
         method,
         recipe.model.width_space,
@@ -82,6 +102,7 @@ def _searched(workdir, recipe, settings, cost, say):
         recipe.config["seed"],
         settings["targets"],
         recipe.config["search"]["greedy_targets"],
+        **of_mrf,
     )
     state = _saved(workdir)
     if state is not None:
@@ -91,7 +112,9 @@ def _searched(workdir, recipe, settings, cost, say):
             raise _unreadable(workdir, error) from None
         say(f"Going on with the search at {len(engine.history)} networks.")
     else:
-        most = "until it ends" if evaluations is None else f"up to {evaluations} networks"
+        most = f"up to {evaluations} networks"
+        if evaluations is None:
+            most = "until it ends" if method == "greedy" else "by the scores of the training"
         say(f"Searching widths: {method} over {cost.name}, {most}.")
 
     def save():
@@ -99,6 +122,9 @@ def _searched(workdir, recipe, settings, cost, say):
         atomic.write_json(workdir.search_file, content)
 
     search_widths(recipe.model, engine, recipe.calibration_data, evaluations, on_round=save)
+    if not workdir.search_file.exists():
+        # Nothing was measured, but what the front is of is to be known.
+        save()
     if method == "greedy" and not engine.done:
         say(
             f"Stopped at {evaluations} networks with {len(engine.chosen)} of the targets reached. "
@@ -108,7 +134,12 @@ def _searched(workdir, recipe, settings, cost, say):
 
 
 def candidates(engine, count):
-    """The widths worth judging: `count` that the losses put first, and what greedy chose."""
+    """The widths worth judging: `count` that the losses put first, and what greedy chose.
+
+    Of the search by an MRF its answers: what it measured scores widths, and is random itself.
+    """
+    if isinstance(engine, MRFSearch):
+        return engine.answers(count)
     widths = engine.history.widths[engine.history.leading(count)]
     chosen = list(getattr(engine, "chosen", {}).values())
     return np.unique([*widths, *chosen], axis=0)

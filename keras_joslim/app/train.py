@@ -12,7 +12,6 @@ from keras_joslim.app.recipe import make_recipe
 from keras_joslim.checkpoint import Checkpoint
 from keras_joslim.costs import MACs, Parameters
 from keras_joslim.front import ParetoFront
-from keras_joslim.schedules import Joslim
 
 
 def train(workdir, config, say=print):
@@ -95,7 +94,7 @@ def networks_to_judge(workdir, recipe, say=print):
         from keras_joslim.app.search import after_training, candidates
 
         return candidates(after_training(workdir, recipe, method.search, say), count)
-    if isinstance(recipe.schedule, Joslim):
+    if recipe.schedule.keeps_history:
         # The networks that came last have no loss yet.
         recipe.schedule.recalibrate(everything=True)
         save_history(workdir, recipe)
@@ -143,7 +142,7 @@ def save_history(workdir, recipe):
         text = _lines(
             {
                 "widths": row,
-                recipe.cost.name: int(cost),
+                recipe.cost.name: int(cost) if cost.is_integer() else float(cost),
                 "loss": None if np.isnan(loss) else float(loss),
             }
             for row, loss, cost in columns

@@ -153,8 +153,6 @@ class Workdir:
         Raises:
             ValueError: it is not trained yet.
         """
-        from keras_joslim.front import ParetoFront
-
         self.config()
         if not self.front_file.exists():
             if self.search is not None:
@@ -168,6 +166,9 @@ class Workdir:
                 f"{self.path} has no front yet. `joslim train --workdir={self.path}` goes on "
                 "with the training and makes it."
             )
+        # Here: it loads more than those need who only look for a run.
+        from keras_joslim.front import ParetoFront
+
         return ParetoFront.load(self.front_file)
 
 

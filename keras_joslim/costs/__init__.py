@@ -2,8 +2,9 @@
 
 from keras_joslim.costs.bilinear import BilinearCost
 from keras_joslim.costs.factor import Factor, WidthSum
+from keras_joslim.costs.latency import Latency
 from keras_joslim.costs.macs import MACs
 from keras_joslim.costs.memory import Memory
 from keras_joslim.costs.parameters import Parameters
 
-__all__ = ["BilinearCost", "Factor", "MACs", "Memory", "Parameters", "WidthSum"]
+__all__ = ["BilinearCost", "Factor", "Latency", "MACs", "Memory", "Parameters", "WidthSum"]

@@ -196,6 +196,44 @@ def bilinear_factors(coefficients, first, second, legal):
     return [Factor(axes, table) for axes, table in tables.items()]
 
 
+def table_factors(terms, constant, legal):
+    """The factors of a sum of tables of one or two linear functions of widths.
+
+    Terms on the same axes are added.
+
+    Args:
+        terms: list of `(functions, table)`: each function weights of the groups and then a
+            constant, whole numbers; `table(*values)` gives the table over arrays of their values.
+        constant: what no width changes.
+        legal: per group an ascending int array of its legal widths.
+
+    Returns:
+        A list of `Factor`s.
+
+    Raises:
+        ValueError: a table of more than half a GiB.
+    """
+    tables = {(): np.float64(constant)}
+    for functions, table in terms:
+        axes, lines = [], []
+        for function in functions:
+            axis, scale = _axis(np.asarray(function[:-1]))
+            lines.append(scale * axis_widths(axis, legal).astype(np.float64) + function[-1])
+            axes.append(axis)
+        if len(set(axes)) < len(axes):
+            # Both ends are the same group's: a diagonal.
+            values = np.diagonal(table(*lines))
+            axes = axes[:1]
+        else:
+            _refuse_large(axes[:-1], axes[-1], math.prod(map(len, lines)))
+            values = table(*lines)
+        key = tuple(axes)
+        if key[::-1] in tables and len(key) == 2:
+            key, values = key[::-1], values.T
+        tables[key] = tables.get(key, 0.0) + values
+    return [Factor(axes, table) for axes, table in tables.items()]
+
+
 def _refuse_large(axes, axis, entries):
     if entries > _MOST_ENTRIES:
         raise ValueError(

@@ -1,9 +1,8 @@
 """Memory of a sub-network: bytes of its weights, and of its live tensors at their peak.
 
 What a converter makes of a network is not foreseen but looked at: a few sub-networks are exported
-when the cost is made. Here, and here only, costs reach to `keras_joslim.tflite` (which imports no
-costs) and to extraction, both imported where used. From then on the cost is a function of widths
-like any other.
+when the cost is made (`costs.probed_files`). From then on the cost is a function of widths like any
+other.
 """
 
 import dataclasses
@@ -11,14 +10,9 @@ import itertools
 import math
 
 import numpy as np
-from tqdm import tqdm
 
-from keras_joslim.channel_layout import ChannelLayout
-from keras_joslim.costs.symbolic_file import SymbolicFile
-from keras_joslim.costs.width_functions import WidthFunctions, evaluate, telling_rows
-
-# The exported networks are chosen among the full, the smallest and so many random ones.
-_CHOICE = 512
+from keras_joslim.costs.probed_files import ProbedFiles
+from keras_joslim.costs.width_functions import evaluate
 
 
 class Memory:
@@ -81,13 +75,10 @@ class Memory:
                 "Memory is the sum of two terms, at least one of which must count. "
                 f"Received: activation={activation}, weights={weights}"
             )
-        _refuse_dynamic(model)
         self._groups = len(model.width_space)
         self._activation, self._weights = bool(activation), bool(weights)
-        layouts = _layouts(model)
-        rows = _probes(model, layouts)
-        graphs = _exported(model, rows, format)
-        file = SymbolicFile(graphs, WidthFunctions(layouts, rows))
+        probed = ProbedFiles(model, format)
+        rows, graphs, file = probed.rows, probed.graphs, probed.symbolic
         # Function -> column in the table of values; tuple of such columns -> column in the table
         # of features, which are products of values.
         self._functions, self._features = {}, {(): 0}
@@ -224,55 +215,3 @@ class Memory:
                         f"sizes add up to {values[i]}: the converter does there what it does at "
                         "no other widths. Raise `min_width`, or use another cost."
                     )
-
-
-def _refuse_dynamic(model):
-    for tensor in model.inputs:
-        if None in tensor.shape[1:]:
-            name = tensor._keras_history.operation.name
-            raise ValueError(
-                f"Input {name!r} has no static shape, so the memory of the network is unknown. "
-                f"Received: shape={tuple(tensor.shape)}. Build the model with a fixed height and "
-                "width."
-            )
-
-
-def _layouts(model):
-    """The channel layouts that the network's layers know of, each once."""
-    known = [value for call in model.layer_calls() for value in vars(call.layer).values()]
-    known += [part for value in known if isinstance(value, list | tuple) for part in value]
-    return list(dict.fromkeys(value for value in known if isinstance(value, ChannelLayout)))
-
-
-def _probes(model, layouts):
-    """The widths of the networks to export: int `(n, groups)`, the full one first."""
-    space = model.width_space
-    rows = np.concatenate(
-        [[space.full, space.smallest], space.sample(np.random.default_rng(0), _CHOICE)]
-    )
-    # (The smallest network is where the converter is most likely to do something else.)
-    pads = [call.layer for call in model.layer_calls() if hasattr(call.layer, "pad_width")]
-    added = [pad.out_layout.width(rows) - pad.in_layout.width(rows) for pad in pads]
-    chosen = telling_rows(layouts, rows)
-    if pads:
-        # Without as many of its pads as can be: are they left out?
-        chosen.append(int(np.argmin(np.count_nonzero(added, axis=0))))
-    return rows[list(dict.fromkeys(chosen))]
-
-
-def _exported(model, rows, file_format):
-    """A `FileGraph` of the sub-network at each of the width vectors."""
-    from keras_joslim.graph import extract_network
-    from keras_joslim.tflite.convert import to_tflite
-    from keras_joslim.tflite.liveness import read_graph
-
-    graphs = []
-    for seed, widths in enumerate(tqdm(rows, "exporting sub-networks", leave=False)):
-        network = extract_network(model.network, widths, model.name)
-        rng = np.random.default_rng(seed)
-        for weight in network.weights:
-            # As after training: nothing is zero and no two vectors are equal.
-            if "float" in weight.dtype:
-                weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-        graphs.append(read_graph(to_tflite(network, file_format)))
-    return graphs

@@ -48,6 +48,7 @@ class SymbolicFile:
         pads: position of an operator that may be left out -> functions, what it adds; it is
             left out where all are 0.
         constants: list of `Constant`.
+        operands: (position of an operator, place among its inputs) -> the `Constant` read there.
         missing: for each of `graphs`, the set of positions that are left out.
 
     Raises:
@@ -68,6 +69,7 @@ class SymbolicFile:
             ]
             self.shapes[index] = self._shape(tensors, index)
         self.pads = self._vanishing_pads()
+        self.operands = {}
         self.constants = self._distinct_constants()
 
     def _shape(self, tensors, index=None):
@@ -123,14 +125,15 @@ class SymbolicFile:
                         None if i is None else graph.tensors[i].buffer
                         for graph, i in zip(self._graphs, seen, strict=True)
                     )
-                    readers.setdefault(buffers, (seen, []))[1].append(position)
+                    readers.setdefault(buffers, (seen, []))[1].append((position, slot))
         constants = {}
-        for number, (seen, positions) in enumerate(readers.values()):
+        for number, (seen, places) in enumerate(readers.values()):
             tensors = [
                 None if i is None else graph.tensors[i]
                 for graph, i in zip(self._graphs, seen, strict=True)
             ]
-            constant = self._constant(tensors, positions)
+            constant = self._constant(tensors, [position for position, _ in places])
+            self.operands.update(dict.fromkeys(places, constant))
             constants[number if constant.kind is None else constant] = constant
         return list(constants.values())
 

@@ -57,6 +57,8 @@ class Joslim(Schedule):
     >>> joslim.history.widths  # (visited, groups)
     """
 
+    keeps_history = True
+
     def __init__(
         self,
         calibration_data,
@@ -168,8 +170,12 @@ class Joslim(Schedule):
     def _search_widths(self):
         self.recalibrate()
         start = time.perf_counter()
-        self._sampled = self._engine.ask(self.num_sampled)
+        self._sampled = self._ask()
         self.seconds["search"] += time.perf_counter() - start
+
+    def _ask(self):
+        """The widths of the period that begins."""
+        return self._engine.ask(self.num_sampled)
 
     def recalibrate(self, everything=False):
         """Measures the history, or the part of it that is due, with today's weights.

@@ -30,7 +30,19 @@ class Schedule(keras.callbacks.Callback):
 
     A subclass gives `widths(step)`. Its choice may depend on the seed and the step
     alone, or on state that `state` and `restore` carry through a restart.
+
+    Attributes:
+        needs_task_losses: whether the model is to keep the task losses of the networks of each
+            step, `model.task_losses`, for the schedule to read in `on_train_batch_end`.
+        scores: of a schedule that gathers them while training, for each group one array: what each
+            legal width of `search.thinned(space, schedule.choices)` has cost in loss; else `None`.
+        keeps_history: whether it measures what it visits: it then has a `history`, the method
+            `recalibrate`, and logs of its own.
     """
+
+    needs_task_losses = False
+    scores = None
+    keeps_history = False
 
     def widths(self, step):
         """The networks of one sandwich step.

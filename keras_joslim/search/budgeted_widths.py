@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from keras_joslim.search.whole_number import whole_number
+
 # Prices are tried until the line through the two networks around the budget is a side of the
 # convex hull; each one more is a corner of it, so this is never reached.
 _MOST_PRICES = 1000
@@ -49,6 +51,26 @@ def price_of_budget(mrf, scores, budget):
     return _around(mrf, mrf.checked(scores), float(budget))[0].gamma
 
 
+def widths_over_budgets(mrf, scores, count):
+    """The best widths within each of some budgets.
+
+    Args:
+        mrf: a `WidthMRF`.
+        scores: one array for each group, lower is better.
+        count: budgets, evenly spaced from the least cost to that of the full network, at least 1;
+            of one, the least.
+
+    Returns:
+        int32 `(n, groups)`, n at most `count`: distinct, by ascending cost.
+    """
+    count = whole_number("count", count, 1)
+    least = mrf.minimum([np.zeros(len(values)) for values in scores], 1.0).cost
+    budgets = np.linspace(least, max(least, mrf.cost(mrf.space.full)), count)
+    found = [widths_within(mrf, scores, budget).widths for budget in budgets]
+    distinct = np.unique(found, axis=0)
+    return distinct[np.argsort(mrf.cost(distinct), kind="stable")]
+
+
 def _around(mrf, scores, budget):
     """The corner of the hull in the budget, the next one beyond (`None` if all is), the bound."""
     if math.isnan(budget):
@@ -57,7 +79,8 @@ def _around(mrf, scores, budget):
     if cheapest.cost > budget:
         raise ValueError(
             "No widths cost so little: the least cost within these legal widths is "
-            f"{cheapest.cost:.10g}. Received: budget={budget:.10g}"
+            f"{cheapest.cost:.10g}. Received: budget={budget:.10g}. The widths of least cost are "
+            f"{cheapest.widths.tolist()}."
         )
     above = mrf.minimum(scores, 0.0)
     if above.cost <= budget:

@@ -24,6 +24,23 @@ def refuse_other_settings(stored, own, kind="search", this="engine"):
             )
 
 
+def checked_costs(cost, widths):
+    """Costs of widths `(n, groups)`: float64 `(n,)`.
+
+    Raises:
+        ValueError: the cost gives another number of values, or one that is not finite.
+    """
+    if not len(widths):
+        return np.zeros(0)
+    costs = np.asarray(cost(widths), np.float64)
+    if costs.shape != (len(widths),) or not np.isfinite(costs).all():
+        raise ValueError(
+            f"The cost of {len(widths)} width vectors must be as many finite numbers. "
+            f"Received: shape={costs.shape}, costs={costs}"
+        )
+    return costs
+
+
 class Engine:
     """Base of `RandomSearch`, `GreedySearch` and `NSGA2Search`.
 
@@ -127,11 +144,4 @@ class Engine:
         return rows
 
     def _costs(self, widths):
-        """Costs of widths `(n, groups)`, n at least 1, checked: float64 `(n,)`."""
-        costs = np.asarray(self.cost(widths), np.float64)
-        if costs.shape != (len(widths),) or not np.isfinite(costs).all():
-            raise ValueError(
-                f"The cost of {len(widths)} width vectors must be as many finite numbers. "
-                f"Received: shape={costs.shape}, costs={costs}"
-            )
-        return costs
+        return checked_costs(self.cost, widths)

@@ -5,14 +5,16 @@ the augmented Tchebyshev scalarisation of a bound of the loss, from a Gaussian p
 history, and of the exact cost, at a weight for which the cost comes near a drawn target.
 """
 
+import dataclasses
+import functools
 import math
 
 import numpy as np
 import threadpoolctl
 
-from keras_joslim.search import pareto, scalarisation
+from keras_joslim.search import gaussian_process, pareto, scalarisation
 from keras_joslim.search.candidates import CandidateSource
-from keras_joslim.search.engine import refuse_other_settings
+from keras_joslim.search.engine import checked_costs, refuse_other_settings
 from keras_joslim.search.history import History, row_keys
 from keras_joslim.search.hyperparameters import Hyperparameters
 from keras_joslim.search.loss_model import LossModel
@@ -139,7 +141,7 @@ class JoslimSearch:
         """Never: there is always more to ask, if only again."""
         return False
 
-    def ask(self, m):
+    def ask(self, m, cost=None, targets=None):
         """The next widths, which also enter the history, without a loss.
 
         The points of one ask differ from each other and from all that were asked before. Only
@@ -149,15 +151,21 @@ class JoslimSearch:
 
         Args:
             m: number of points, at least 1.
+            cost: what these points are searched by instead of the engine's own cost, a function
+                like it: losses are of the widths, whatever they cost, so one history serves
+                many costs.
+            targets: with `cost`, what they shall cost, in its unit, `(m,)`; prior points have no
+                target and leave theirs unused.
 
         Returns:
             Canonical widths, int32 `(m, groups)`.
 
         Raises:
-            ValueError: m below 1; points wanted beyond the prior ones while no loss has been
-                told. Nothing has changed then.
+            ValueError: m below 1; a cost without its targets, or they without it; points wanted
+                beyond the prior ones while no loss has been told. Nothing has changed then.
         """
         m = whole_number("m", m, 1)
+        targets = _checked_targets(m, cost, targets)
         waiting = self._waiting_prior_points()[:m]
         points = [_point("prior", cost=cost) for cost in self._costs(waiting)]
         rows = list(waiting)
@@ -173,11 +181,15 @@ class JoslimSearch:
             # One thread, as for the fit; so the sums, and with them the widths, do not depend on
             # the number of cores either.
             with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
-                found, found_points = self._search(m - len(rows), rows)
+                wanted = None if cost is None else targets[len(rows) :]
+                found, found_points = self._search(m - len(rows), rows, cost, wanted)
             rows, points = rows + found, points + found_points
-        for row, point in zip(rows, points, strict=True):
+        costs = [point["cost"] for point in points]
+        if cost is not None:
+            costs = self._costs(np.array(rows))
+        for row, own_cost in zip(rows, costs, strict=True):
             if row not in self.history:
-                self.history.append(row, point["cost"])
+                self.history.append(row, own_cost)
         self.last_ask = points
         self._asks += 1
         return np.array(rows, np.int32)
@@ -262,24 +274,33 @@ class JoslimSearch:
 
     # -- points by the surrogate ---------------------------------------------
 
-    def _search(self, m, taken):
+    def _search(self, m, taken, cost=None, targets=None):
         """m widths besides `taken`, and their dicts for `last_ask`."""
-        surrogate = self._surrogate()
-        targets = self._targets(m)
+        surrogate, full_cost, front = self._surrogate(), self._full_cost, self._front()
+        by_weight = cost is None and self._settings["targets"] == "lambda"
+        if cost is None:
+            targets = self._targets(m)
+        else:
+            surrogate, full_cost, front = self._under(cost, surrogate)
+        parents = self.history.widths[front]
         rng = self._rng(_CANDIDATES, self._asks)
-        pool, kind = self._pool(surrogate, rng, taken)
+        pool, kind = self._pool(surrogate, rng, taken, parents)
         rows, points = [], []
         for target in targets:
             if not len(pool):
                 # The last new widths went to the point before.
-                pool, kind = self._pool(surrogate, rng, taken + rows)
-            choice = pool.search(self._chooser(surrogate, target), rng)
+                pool, kind = self._pool(surrogate, rng, taken + rows, parents)
+            chooser = scalarisation.at_weight(target)
+            if not by_weight:
+                tolerance = self._settings["tolerance"] * full_cost
+                chooser = scalarisation.at_cost(surrogate.costs, target, tolerance)
+            choice = pool.search(chooser, rng)
             pool.close(choice.index)
             rows.append(pool.widths[choice.index])
             points.append(
                 _point(
                     kind,
-                    target_cost=None if self._settings["targets"] == "lambda" else float(target),
+                    target_cost=None if by_weight else float(target),
                     cost=float(pool.costs[choice.index]),
                     weight=choice.weight,
                     missed_tolerance=choice.missed,
@@ -289,7 +310,7 @@ class JoslimSearch:
             )
         return rows, points
 
-    def _pool(self, surrogate, rng, taken):
+    def _pool(self, surrogate, rng, taken, parents):
         """Candidates that are new, or, if the space is exhausted, seen: pool and kind."""
         excluded = set(row_keys(np.array(taken, np.int32))) if taken else set()
 
@@ -297,7 +318,7 @@ class JoslimSearch:
             return np.array([key not in excluded for key in row_keys(widths)], bool)
 
         pool = Pool(surrogate, self._source, lambda w: free(w) & self.history.unseen(w))
-        candidates = self._source.initial(rng, self._settings["candidates"], self._parents())
+        candidates = self._source.initial(rng, self._settings["candidates"], parents)
         pool.add(candidates, prune=True)
         if len(pool):
             return pool, "search"
@@ -321,6 +342,14 @@ class JoslimSearch:
         rng = self._rng(_FIT, self._asks)
         return self._model.surrogate(self.history, self._costs, deviations, rng)
 
+    def _under(self, cost, surrogate):
+        """Of another cost: the surrogate with it, the full network's, and the front against it."""
+        costs_of = functools.partial(checked_costs, cost)
+        costs = costs_of(self.history.widths)
+        known = gaussian_process.standardise(costs[self.history.evaluated])
+        surrogate = dataclasses.replace(surrogate, cost=costs_of, costs=known)
+        return surrogate, float(costs_of(self.space.full[None])[0]), self._front(costs)
+
     def _targets(self, m):
         """m target costs, or weights with `targets="lambda"`."""
         rng = self._rng(_TARGET, self._asks)
@@ -336,43 +365,29 @@ class JoslimSearch:
                 high = self.history.costs[front][gap + 1]
         return low + (high - low) * rng.random(m)
 
-    def _chooser(self, surrogate, target):
-        """How a pool chooses, for `Pool.search`."""
-        if self._settings["targets"] == "lambda":
-            return lambda losses, costs, _: scalarisation.choose_by_weight(losses, costs, target)
-        wanted = float(surrogate.costs(target))
-        tolerance = self._settings["tolerance"] * self._full_cost / surrogate.costs.scale
-
-        def choose(losses, costs, weight):
-            start = 0.5 if weight is None else weight
-            return scalarisation.choose_by_cost(losses, costs, wanted, tolerance, start)
-
-        return choose
-
-    def _front(self):
-        """Entries of the history on the front, by ascending cost."""
+    def _front(self, costs=None):
+        """Entries of the history on the front, by ascending cost; the own one if `None`."""
         evaluated = np.flatnonzero(self.history.evaluated)
-        losses, costs = self.history.losses[evaluated], self.history.costs[evaluated]
-        return evaluated[pareto.front_indices(losses, costs)]
-
-    def _parents(self):
-        """Widths to mutate: the front's."""
-        return self.history.widths[self._front()]
+        costs = self.history.costs if costs is None else costs
+        return evaluated[pareto.front_indices(self.history.losses[evaluated], costs[evaluated])]
 
     def _costs(self, widths):
-        """Costs of widths `(n, groups)`, checked: float64 `(n,)`."""
-        if not len(widths):
-            return np.zeros(0)
-        costs = np.asarray(self.cost(widths), np.float64)
-        if costs.shape != (len(widths),) or not np.isfinite(costs).all():
-            raise ValueError(
-                f"The cost of {len(widths)} width vectors must be as many finite numbers. "
-                f"Received: shape={costs.shape}, costs={costs}"
-            )
-        return costs
+        return checked_costs(self.cost, widths)
 
     def _rng(self, stream, number):
         return np.random.default_rng([self._settings["seed"], stream, number])
+
+
+def _checked_targets(m, cost, targets):
+    if cost is None and targets is None:
+        return None
+    values = np.asarray([] if targets is None else targets, np.float64)
+    if cost is None or values.shape != (m,) or not np.isfinite(values).all():
+        raise ValueError(
+            f"Another cost comes with {m} finite target costs in its unit, one a point, and "
+            f"targets with their cost. Received: cost={cost!r}, targets={targets}"
+        )
+    return values
 
 
 def _point(kind, **known):

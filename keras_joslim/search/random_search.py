@@ -82,13 +82,21 @@ class RandomSearch(Engine):
             return ends[0]
         # Keyed by the number of the entry: however many are asked for at a time, they are the same.
         rng = np.random.default_rng([self._settings["seed"], len(self.history) + len(rows)])
-        drawn = new(random_widths(self.space, rng, _DRAWS))
+        drawn = new(self._draw(rng, _DRAWS))
         if len(drawn):
             return drawn[0]
         # No luck is no proof. If all neighbours of what is known are known, all is.
         known = np.array([*self.history.widths, *rows.values()], np.int32)
-        near = new(neighbours(self.space, known))
+        near = new(neighbours(self._drawn_space(), known))
         return near[rng.integers(len(near))] if len(near) else None
+
+    def _drawn_space(self):
+        """The space that draws are from."""
+        return self.space
+
+    def _draw(self, rng, count):
+        """Random widths of it, int32 `(count, groups)`; repetitions may be among them."""
+        return random_widths(self.space, rng, count)
 
 
 def random_widths(space, rng, count):

@@ -82,3 +82,25 @@ def choose_by_cost(losses, costs, target, tolerance, start=0.5):
             low = weight
         weight = 0.5 * (low + high)
     return dataclasses.replace(best, missed=True)
+
+
+def at_weight(weight):
+    """How a pool chooses at a weight, for `Pool.search`."""
+    return lambda losses, costs, _: choose_by_weight(losses, costs, weight)
+
+
+def at_cost(standardisation, target, tolerance):
+    """How a pool chooses near a target cost, for `Pool.search`.
+
+    Args:
+        standardisation: that of the pool's costs.
+        target: the cost to reach, in its own unit.
+        tolerance: as for `choose_by_cost`, in the cost's own unit.
+    """
+    wanted, tolerance = float(standardisation(target)), tolerance / standardisation.scale
+
+    def choose(losses, costs, weight):
+        start = 0.5 if weight is None else weight
+        return choose_by_cost(losses, costs, wanted, tolerance, start)
+
+    return choose

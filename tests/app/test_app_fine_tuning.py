@@ -14,9 +14,13 @@ from keras_joslim.app.workdir import Workdir
 from keras_joslim.configs import cifar_resnet, digits, glyphs
 from keras_joslim.front import ParetoFront
 from keras_joslim.tflite.formats import FormatError
+from keras_joslim.tflite.manifest import Manifest
 from keras_joslim.tflite.qat.settings import FineTuning
+from tests.tflite.manifest_entries import entry
 
 MODULE = importlib.import_module("keras_joslim.tflite.export")
+APP = importlib.import_module("keras_joslim.app.export")
+PACKAGES = importlib.import_module("keras_joslim.app.format_packages")
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +110,46 @@ def test_export_passes_it_on_and_tells_what_failed(trained, monkeypatch):
         raise FormatError("no kernel for ODD (layer 'odd')", mode)
 
     monkeypatch.setattr(MODULE, "quantization_aware", quantization_aware)
-    monkeypatch.setattr(MODULE, "require_tfmot", lambda: None)
+    for module in (PACKAGES, MODULE):
+        monkeypatch.setattr(module, "require_tfmot", lambda: None)
     said = []
     with pytest.raises(ValueError, match="No point could be exported as prune: see above"):
         export(trained, ("prune",), points="p00", jobs=1, say=said.append)
     assert said[1:] == ["Not exported: p00 as prune: no kernel for ODD (layer 'odd')"]
     (settings,) = given
     assert (settings["steps"], settings["sparsity"], settings["distillation"]) == (7, 0.25, 1)
+
+
+def test_a_package_that_is_missing_is_told_before_anything_is_made(trained, monkeypatch):
+    looked_for = []
+
+    def missing():
+        looked_for.append(True)
+        raise ValueError("not installed")
+
+    monkeypatch.setattr(PACKAGES, "require_tfmot", missing)
+    monkeypatch.setattr(APP, "make_recipe", lambda config: pytest.fail("data were loaded"))
+    said = []
+    with pytest.raises(ValueError, match="not installed"):
+        export(trained, ("fp32", "qat"), points="p00", jobs=1, say=said.append)
+    assert said == []
+    assert looked_for == [True]
+
+
+def test_packages_are_looked_for_where_a_file_is_to_be_trained(tmp_path, monkeypatch):
+    def missing():
+        raise ValueError("not installed")
+
+    monkeypatch.setattr(PACKAGES, "require_tfmot", missing)
+    workdir = Workdir(tmp_path / "run")
+    workdir.place.mkdir()
+    PACKAGES.refuse_missing_packages(workdir, ("fp32", "int8"))
+    with pytest.raises(ValueError, match="not installed"):
+        PACKAGES.refuse_missing_packages(workdir, ("fp32", "prune"))
+    # Files that are there are kept, and need nothing.
+    files = tuple(entry(point="p00", format=name) for name in ("fp32", "prune"))
+    Manifest(files).save(workdir.place / "manifest.json")
+    PACKAGES.refuse_missing_packages(workdir, ("fp32", "prune"), ["p00"])
+    for formats, points in ((("prune",), ["p00", "p01"]), (("qat",), ["p00"])):
+        with pytest.raises(ValueError, match="not installed"):
+            PACKAGES.refuse_missing_packages(workdir, formats, points)

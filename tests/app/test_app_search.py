@@ -9,15 +9,18 @@ from configs.digits import get_config
 from keras_joslim.app import main, recipe
 from keras_joslim.app.methods import METHODS
 from keras_joslim.app.search import search
-from keras_joslim.app.train import train
+from keras_joslim.app.train import train, train_weights
 from keras_joslim.app.workdir import Workdir
 from keras_joslim.datasets import Dataset, Split
+from keras_joslim.slimmable_model import SlimmableModel
 
 
 def _config(method):
     """Fourteen steps of a method on the digits, its numbers small."""
     config = get_config()
     config.method.name = method
+    if method == "platforms":
+        config.platforms = ({"name": "phone", "cost": "macs", "budgets": 100000},)
     config.method.tau = 2
     config.method.prior_points = 4
     config.method.calibration_size = 60
@@ -45,7 +48,7 @@ def trained(tmp_path_factory):
 
 
 # The others go the same way through the same code.
-QUICK = ("autoslim", "joslim", "uniform")
+QUICK = ("aows", "autoslim", "joslim", "uniform")
 EVERY = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(METHODS)
 ]
@@ -81,7 +84,8 @@ def test_every_method_is_one_field_and_never_sees_test_data(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("method", "cost"), [("mobo", "macs"), ("nsga2", "parameters"), ("greedy", "parameters")]
+    ("method", "cost"),
+    [("mobo", "macs"), ("nsga2", "parameters"), ("greedy", "parameters"), ("mrf", "macs")],
 )
 def test_a_search_writes_a_front_beside_the_old_one(trained, method, cost):
     before = trained.front_file.read_bytes()
@@ -116,7 +120,8 @@ def test_the_files_of_a_search_are_exported_profiled_and_drawn(trained):
 
 
 @pytest.mark.parametrize(
-    "method", ["mobo", *(pytest.param(m, marks=pytest.mark.slow) for m in ("nsga2", "greedy"))]
+    "method",
+    ["mobo", *(pytest.param(m, marks=pytest.mark.slow) for m in ("nsga2", "greedy", "mrf"))],
 )
 def test_a_killed_search_ends_as_if_it_had_not_been(trained, monkeypatch, method):
     straight = search(Workdir(trained.path, f"a-{method}"), method, say=lambda *_: None)
@@ -141,6 +146,69 @@ def test_a_killed_search_ends_as_if_it_had_not_been(trained, monkeypatch, method
     again = search(workdir, method, say=said.append)
     assert any("Going on with the search at" in line for line in said)
     assert _widths(again) == _widths(straight)
+
+
+def test_scores_of_an_ows_run_answer_for_a_budget_chosen_afterwards(tmp_path, monkeypatch):
+    config = _config("ows")
+    workdir = Workdir(tmp_path / "run")
+    workdir.claim(config)
+    made = recipe.make_recipe(config)
+    train_weights(workdir, made, say=lambda *_: None)
+    measured, said = [], []
+    losses_at = SlimmableModel.losses_at
+
+    def counted(self, widths, *data):
+        measured.extend(np.atleast_2d(widths).tolist())
+        return losses_at(self, widths, *data)
+
+    from keras_joslim.app import search as module
+
+    monkeypatch.setattr(SlimmableModel, "losses_at", counted)
+    # What would be judged.
+    monkeypatch.setattr(module, "save_front", lambda workdir, recipe, widths, *_, **__: widths)
+    widths = search(Workdir(workdir.path, "b"), "mrf", budget=9e4, say=said.append)
+    # The ends alone, to see that the data fits; scores are those of the training.
+    assert len(measured) == 2
+    assert any("by the scores of the training" in line for line in said)
+    np.testing.assert_array_equal(widths, made.schedule.best(9e4).widths[None])
+    assert any(f"within 90000 MACs cost {made.cost(widths[0])}." in line for line in said)
+    assert made.cost(widths[0]) <= 9e4
+
+    with pytest.raises(ValueError, match="budget=90000.0, now 80000.0.* or another --name"):
+        search(Workdir(workdir.path, "b"), "mrf", budget=8e4)
+    # Told to, it measures anew.
+    search(Workdir(workdir.path, "c"), "mrf", evaluations=5, say=said.append)
+    assert "mrf over macs, up to 5 networks" in said[-1]
+    assert len(measured) == 2 + 2 + 5
+
+
+@pytest.mark.parametrize(
+    ("method", "budget", "message"),
+    [
+        ("mrf", 100.0, r"the least cost .* Received: budget=100. The widths of least cost are \["),
+        ("greedy", 1e5, "what the search by \"mrf\" looks within.*method='greedy', budget=100000"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused_before_anything_is_measured(
+    trained, method, budget, message
+):
+    workdir = Workdir(trained.path, "impossible")
+    with pytest.raises(ValueError, match=message):
+        search(workdir, method, budget=budget, say=lambda *_: None)
+    assert not workdir.place.exists()
+
+
+def test_the_budget_of_aows_is_that_of_the_config(tmp_path):
+    config = _config("aows")
+    made = recipe.make_recipe(config)
+    full = float(made.cost(made.model.width_space.full))
+    assert (made.schedule.budget, made.schedule.steps) == (0.5 * full, made.steps)
+    config["method"]["budget"] = 54321.0
+    assert recipe.make_recipe(config).schedule.budget == 54321.0
+    config["method"]["budget"] = 10.0
+    with pytest.raises(ValueError, match="No widths cost so little"):
+        train(Workdir(tmp_path / "run"), config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_search_of_the_same_name_is_refused_by_the_field(trained):

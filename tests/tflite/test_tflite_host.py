@@ -46,7 +46,7 @@ def test_threads_and_delegate_are_passed_on(path, monkeypatch):
 
     def measured(spec, timeout):
         specs.append(spec)
-        return np.array([1.0]), 0
+        return [(np.array([1.0]), 0)]
 
     monkeypatch.setattr(host, "_measured", measured)
     latency = tflite.profile([path], processes=1, threads=3, xnnpack=False)[str(path)]
@@ -99,9 +99,31 @@ def test_files_are_interleaved_in_random_order(path, tmp_path, monkeypatch):
     assert rounds != order(seed=1)
 
 
+def test_one_process_may_time_several_files(path, monkeypatch):
+    processes = []
+
+    def counted(spec, timeout):
+        processes.append((spec["paths"], timeout))
+        return measured(spec, timeout)
+
+    measured = host._measured
+    monkeypatch.setattr(host, "_measured", counted)
+    files = {f"p{index}": path for index in range(5)}
+    latencies = tflite.profile(files, **QUICK, files_per_process=3, timeout=7)
+    assert [(len(paths), timeout) for paths, timeout in processes] == 2 * [(3, 21), (2, 14)]
+    assert all(latency.processes == 2 and latency.runs >= 20 for latency in latencies.values())
+    assert all(latency.peak_memory is None for latency in latencies.values())
+
+
+def test_a_process_that_ends_after_some_of_its_files_is_an_error(path, tmp_path, monkeypatch):
+    stand_in(tmp_path, monkeypatch, result([1]))
+    with pytest.raises(tflite.ProfileError, match="printed 1 results for 2 files"):
+        tflite.profile({"a": path, "b": path}, processes=1, files_per_process=2)
+
+
 def test_measuring_process_is_light(path):
     spec = {
-        "path": str(path),
+        "paths": [str(path)],
         "threads": 1,
         "xnnpack": True,
         "runs": 2,
@@ -128,7 +150,9 @@ def test_what_native_code_prints_does_not_spoil_the_result(path, tmp_path, monke
     # A module of that name in the script's folder would be found first without -P.
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
     source = host._CHILD.read_text(encoding="utf-8")
-    source = source.replace("    measured = ", "    os.write(1, b'garbage')\n    measured = ")
+    source = source.replace(
+        "        measured = ", "        os.write(1, b'garbage')\n        measured = "
+    )
     stand_in(tmp_path, monkeypatch, source)
     assert tflite.profile([path], processes=1, runs=2, min_seconds=0)[str(path)].min > 0
 
@@ -196,7 +220,7 @@ def test_busy_machine_is_told(path, monkeypatch, loads, load, warns):
     values = iter(loads)
     monkeypatch.setattr(host, "load_average", lambda: next(values))
     monkeypatch.setattr(host.os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(host, "_measured", lambda spec, timeout: (np.array([1.0]), None))
+    monkeypatch.setattr(host, "_measured", lambda spec, timeout: [(np.array([1.0]), None)])
     latency = tflite.profile([path], processes=1)[str(path)]
     assert latency.load_average == (None if load is None else pytest.approx(load))
     assert ("of 4 processors busy" in latency.warning) == warns
@@ -212,6 +236,7 @@ def test_busy_machine_is_told(path, monkeypatch, loads, load, warns):
         ({"runs": 1.5}, "Received: runs=1.5"),
         ({"threads": 0}, "Received: threads=0"),
         ({"timeout": 0}, "timeout=0"),
+        ({"files_per_process": 0}, "Received: files_per_process=0"),
     ],
 )
 def test_bad_arguments_of_profile(path, arguments, message):

@@ -52,6 +52,7 @@ def profile_android(
     warmup=1,
     route="binary",
     operators=False,
+    memory=True,
     seed=0,
     timeout=400.0,
     cool_down=5.0,
@@ -87,6 +88,7 @@ def profile_android(
             app that is installed for the measurement is uninstalled again; one of another build
             that was there is replaced.
         operators: time the operators too.
+        memory: measure the peak of memory, by one more run of each file.
         seed: of the order of the files within the rounds.
         timeout: seconds that one run of the tool may take.
         cool_down: seconds of pause before each run.
@@ -128,7 +130,7 @@ def profile_android(
     settings = BenchmarkSettings(num_threads, delegate, runs, min_seconds, warmup)
     check_plan(rounds, timeout, cool_down, thermal_wait)
     files, kept = hashed_files(files), Journal(journal)
-    planned = steps(files, rounds, seed, operators)
+    planned = steps(files, rounds, seed, operators, memory)
     adbs = _adbs(adb or "adb", serials)
     folder, stop, progress = _folder(kept.path), threading.Event(), threading.Lock()
     done, total = 0, len(planned) * len(adbs)

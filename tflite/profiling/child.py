@@ -1,7 +1,7 @@
-"""Times one TFLite file in this process and prints the result as one line of JSON.
+"""Times TFLite files in this process, one after the other, and prints a line of JSON for each.
 
-Run by path, as `python profile_child.py '{"path": ..., ...}'`, never imported: it loads numpy and
-the LiteRT interpreter and nothing else, so it starts fast and its memory is the model's.
+Run by path, as `python child.py '{"paths": [...], ...}'`, never imported: it loads numpy and the
+LiteRT interpreter and nothing else, so it starts fast and the memory of a single file is its own.
 """
 
 import json
@@ -44,7 +44,7 @@ def _inputs(details, seed):
         yield detail["index"], value
 
 
-def _measure(spec):
+def _measure(path, spec):
     from ai_edge_litert import interpreter as litert
 
     resolver = litert.OpResolverType.AUTO
@@ -53,7 +53,7 @@ def _measure(spec):
     _reset_peak()
     before = _memory("VmHWM")
     interpreter = litert.Interpreter(
-        model_path=spec["path"],
+        model_path=path,
         num_threads=spec["threads"],
         experimental_op_resolver_type=resolver,
     )
@@ -80,12 +80,14 @@ def _loop(invoke, runs, seconds):
 
 
 def main():
-    """Measures what the first argument says and prints the result."""
+    """Measures what the first argument says and prints the results."""
     # Native code prints to descriptor 1 as it likes; the result gets one of its own.
     result = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    measured = _measure(json.loads(sys.argv[1]))
-    result.write(json.dumps({"keras_joslim_profile": 1, **measured}) + "\n")
+    spec = json.loads(sys.argv[1])
+    for path in spec["paths"]:
+        measured = _measure(path, spec)
+        result.write(json.dumps({"keras_joslim_profile": 1, **measured}) + "\n")
     result.close()
 
 

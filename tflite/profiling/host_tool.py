@@ -45,6 +45,7 @@ def profile_with_tool(
     min_seconds=1.0,
     warmup=1,
     operators=False,
+    memory=True,
     seed=0,
     timeout=400.0,
     cool_down=0.0,
@@ -54,7 +55,8 @@ def profile_with_tool(
 
     Args:
         files, journal, logs, num_threads, delegate, require_delegate, rounds, runs, min_seconds,
-            warmup, operators, seed, timeout, cool_down, on_progress: as in `profile_android`.
+            warmup, operators, memory, seed, timeout, cool_down, on_progress: as in
+            `profile_android`.
         benchmark_binary: path of the tool, built for Linux and this processor, executable.
 
     Returns:
@@ -76,7 +78,7 @@ def profile_with_tool(
     settings = benchmark_tool.BenchmarkSettings(num_threads, delegate, runs, min_seconds, warmup)
     check_plan(rounds, timeout, cool_down)
     files, kept = hashed_files(files), Journal(journal)
-    planned = steps(files, rounds, seed, operators)
+    planned = steps(files, rounds, seed, operators, memory)
     device = HostTool(benchmark_binary, settings, timeout)
     done = 0
 

@@ -88,7 +88,7 @@ class Step(typing.NamedTuple):
     name: str
 
 
-def steps(names, rounds, seed, operators):
+def steps(names, rounds, seed, operators, memory=True):
     """The runs of the tool on one device, in their order: a list of `Step`.
 
     The first file is the sentinel: measured at the beginning and after each round, in which all
@@ -100,7 +100,7 @@ def steps(names, rounds, seed, operators):
     for number in range(rounds):
         planned += [Step("round", number, name) for name in rng.permutation(names).tolist()]
         planned.append(Step("sentinel", number + 1, names[0]))
-    for kind in ("memory", "operators") if operators else ("memory",):
+    for kind in ("memory",) * memory + ("operators",) * operators:
         planned += [Step(kind, 0, name) for name in names]
     return planned
 

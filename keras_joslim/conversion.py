@@ -1,4 +1,4 @@
-"""The way in: a stock Keras model becomes slimmable."""
+"""The way in and the way out: a stock Keras model becomes slimmable, a sub-network stock Keras."""
 
 import json
 

@@ -1,0 +1,107 @@
+"""`joslim latency`: a latency model of a run's network, before or after its training."""
+
+from tqdm import tqdm
+
+from keras_joslim import latency
+
+
+def sample(workdir, config=None, samples=None, held_out=None, say=print, **options):
+    """Measures sub-networks of the config's network, or goes on with that.
+
+    Args:
+        workdir: `Workdir`; with a config it may be a new one.
+        config: JSON dict, `None` for the run's own.
+        samples, held_out: how many; 600 and 200 if `None`.
+        say: where progress is told.
+        **options: of `latency.sample`, and `directory`; those that are `None` are the default's.
+
+    Returns:
+        Where the samples are, a `pathlib.Path`.
+
+    Raises:
+        ValueError: a config or options that do not fit.
+    """
+    from keras_joslim.app.recipe import make_model
+
+    if config is None:
+        config = workdir.config()
+    else:
+        workdir.claim(config)
+    options = {name: value for name, value in options.items() if value is not None}
+    place = options.pop("directory", None) or default_directory(workdir, **options)
+    counts = {"count": samples or 600, "held_out": 200 if held_out is None else held_out}
+    model = make_model(config)
+    say(f"Measuring {counts['count']} + {counts['held_out']} sub-networks into {place}.")
+    bar = None
+
+    def progress(done, total):
+        nonlocal bar
+        bar = bar or tqdm(desc="measuring", total=total, leave=False)
+        bar.update(done - bar.n)
+
+    try:
+        measured = latency.sample(model, place, on_progress=progress, **counts, **options)
+    finally:
+        if bar:
+            bar.close()
+    say(
+        f"Measured: {len(measured.rows)} sub-networks in {len(measured.sentinels)} batches; the "
+        f"slowest measurement of the full network was {measured.drift:.2f} times the fastest."
+    )
+    return place
+
+
+def fit(place, say=print):
+    """Fits a model to samples and says how well it does; returns the `costs.Latency`."""
+    model = latency.fit(place)
+    facts = model.facts["fit"]
+    say(
+        f"Fitted to {facts['samples']} samples: cross-validated error "
+        f"{facts['cross_validated_error']:.1%} (smoothness {facts['smoothness']:g}, monotony "
+        f"{facts['monotony']:g})."
+    )
+    path = place / "latency.json"
+    say(f"model:  {path}")
+    say(f"as a cost: --config.cost=latency:{path}, `joslim search --cost=latency:{path}`")
+    return model
+
+
+def validate(place, say=print):
+    """Compares the model with the networks held out; returns the `latency.Validation`."""
+    validation = latency.validate(place)
+    say(validation)
+    say(f"plot:   {place / 'validation.html'}")
+    return validation
+
+
+def default_directory(
+    workdir,
+    device="host",
+    format="fp32",  # noqa: A002
+    delegate="xnnpack",
+    threads=1,
+    **options,
+):
+    """Where the samples of these settings are kept, unless told."""
+    if device == "host" and options.get("benchmark_binary"):
+        device = "host-tool"
+    name = options.get("serial") or device
+    return workdir.path / "latency" / f"{name}.{format}.{delegate}.{threads}"
+
+
+def find_directory(workdir):
+    """The only directory of samples in a run.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    found = sorted(path.parent for path in (workdir.path / "latency").glob("*/samples.json"))
+    if not found:
+        raise ValueError(
+            f"There are no latency samples in {workdir.path}. `joslim latency sample "
+            f"--workdir={workdir.path}` measures some."
+        )
+    if len(found) > 1:
+        names = ", ".join(map(str, found))
+        raise ValueError(f"There are several: give one of them by --directory. {names}")
+    return found[0]
