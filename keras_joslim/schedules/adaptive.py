@@ -3,14 +3,14 @@
 import numpy as np
 
 from keras_joslim.costs import MACs
-from keras_joslim.schedules.schedule import Schedule, sandwich
+from keras_joslim.schedules.scoring import ScoringSchedule
 from keras_joslim.search.adaptive_sampler import AdaptiveSampler
 from keras_joslim.search.budgeted_widths import widths_over_budgets
 from keras_joslim.search.cost_field import cost_field
 from keras_joslim.search.whole_number import whole_number
 
 
-class AdaptiveWidths(Schedule):
+class AdaptiveWidths(ScoringSchedule):
     """Widths drawn ever closer to the best ones within a budget, scored while they train.
 
     After each step the task losses of the drawn networks and of the full one, on the batch that
@@ -49,8 +49,6 @@ class AdaptiveWidths(Schedule):
     >>> aows.best().widths  # (groups,)
     """
 
-    needs_task_losses = True
-
     def __init__(
         self,
         budget=None,
@@ -64,7 +62,7 @@ class AdaptiveWidths(Schedule):
         cold=5e-4,
         rate=0.02,
     ):
-        super().__init__()
+        super().__init__(num_sampled)
         if budget is not None and steps is None:
             raise ValueError(
                 "With a budget the temperature falls to the last step: give `steps`, the optimizer "
@@ -79,7 +77,6 @@ class AdaptiveWidths(Schedule):
         self.steps = None if budget is None else whole_number("steps", steps, 1)
         self.cost = cost
         self.choices = whole_number("choices", choices, 1)
-        self.num_sampled = whole_number("num_sampled", num_sampled, 1)
         self._settings = {
             "warmup_steps": 0 if budget is None else int(warmup * self.steps),
             "seed": seed,
@@ -87,8 +84,6 @@ class AdaptiveWidths(Schedule):
             "cold": cold,
             "rate": rate,
         }
-        self._sampler = None
-        self._begun = None
         self._pending = None
 
     @property
@@ -126,21 +121,6 @@ class AdaptiveWidths(Schedule):
         if self._pending is not None:
             self._sampler.restore(self._pending)
             self._pending = None
-
-    def widths(self, step):
-        return sandwich(self.space, self.sampler.ask(self.num_sampled, step))
-
-    def on_train_batch_begin(self, batch, logs=None):
-        super().on_train_batch_begin(batch, logs)
-        self._begun = self.step
-
-    def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch, logs)
-        rows, losses = self.model.training_widths, self.model.task_losses
-        # Fewer than there are rows where an epoch ends inside an execution.
-        for step in range(self._begun, self.step):
-            row = step % len(rows)
-            self._sampler.tell(rows[row, 1:-1], losses[row, 1:-1], losses[row, 0])
 
     def best(self, budget=None):
         """The best widths by the scores: a `search.ScoredWidths`.

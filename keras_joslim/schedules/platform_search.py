@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_joslim.schedules.joslim import Joslim
-from keras_joslim.schedules.schedule import Schedule, sandwich
+from keras_joslim.schedules.scoring import ScoringSchedule
 from keras_joslim.search.platform_sampler import PlatformSampler
 from keras_joslim.search.platforms import best_within, platform_targets
 from keras_joslim.search.whole_number import whole_number
@@ -47,7 +47,7 @@ class PlatformSearch(Joslim):
         return np.unique(widths, axis=0)
 
 
-class PlatformSampling(Schedule):
+class PlatformSampling(ScoringSchedule):
     """Widths drawn at every step from the fields of several platforms, losses told to them all.
 
     Args:
@@ -61,25 +61,21 @@ class PlatformSampling(Schedule):
         **settings: `hot`, `cold` and `rate` of `search.AdaptiveSampler`.
     """
 
-    needs_task_losses = True
-
     def __init__(
         self, platforms, strategy, steps, num_sampled=2, seed=0, warmup=0.1, choices=12, **settings
     ):
-        super().__init__()
+        super().__init__(num_sampled)
         if not 0 <= warmup < 1:
             raise ValueError(
                 "The warm-up is a share of the steps, at least 0 and below 1. "
                 f"Received: warmup={warmup}"
             )
         self.steps = whole_number("steps", steps, 1)
-        self.num_sampled = whole_number("num_sampled", num_sampled, 1)
         self.seed = whole_number("seed", seed, 0)
         self._platforms, self._strategy = platforms, strategy
         self._warmup_steps = int(warmup * self.steps)
         self.choices, self._settings = choices, settings
-        self._sampler, self._pending = None, None
-        self._begun = None
+        self._pending = None
 
     @property
     def targets(self):
@@ -107,21 +103,6 @@ class PlatformSampling(Schedule):
         if self._pending is not None:
             self._sampler.restore(self._pending)
             self._pending = None
-
-    def widths(self, step):
-        return sandwich(self.space, self._sampler.ask(self.num_sampled, step))
-
-    def on_train_batch_begin(self, batch, logs=None):
-        super().on_train_batch_begin(batch, logs)
-        self._begun = self.step
-
-    def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch, logs)
-        rows, losses = self.model.training_widths, self.model.task_losses
-        # The last execution of an epoch may have had fewer steps than it has rows.
-        for step in range(self._begun, self.step):
-            row = step % len(rows)
-            self._sampler.tell(rows[row, 1:-1], losses[row, 1:-1], losses[row, 0])
 
     def visited(self, count=60):
         """Answers of the fields; see `search.PlatformSampler.answers`."""
