@@ -62,6 +62,17 @@ def free_port():
     raise RuntimeError("no free port")
 
 
+def kill_server(port):
+    """Ends adb's server on a port. `adb kill-server` does the same, and now and then never ends."""
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(("127.0.0.1", int(port)), timeout=10) as server,
+    ):
+        server.sendall(b"0009host:kill")
+        while server.recv(64):
+            pass
+
+
 @pytest.fixture(scope="session", params=BINARIES or [None])
 def adb_binary(request):
     """Path of an adb; once for each there is."""
@@ -87,7 +98,7 @@ def adb_session(adb_binary, tmp_path_factory):
         if attempt == 2:
             raise RuntimeError(f"{adb_binary} does not start its server: {started.stderr}")
     yield own
-    _adb(adb_binary, "kill-server", environment)
+    kill_server(own["ANDROID_ADB_SERVER_PORT"])
 
 
 @pytest.fixture

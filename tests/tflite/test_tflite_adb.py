@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import socket
-import subprocess
 import threading
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from keras_joslim.tflite.android import adb_errors
 from keras_joslim.tflite.android.adb import Adb
 from tests.tflite.adb_daemon import CHECKSUMS, FEATURES_6, FEATURES_8, FEATURES_12, NO_CHECKSUMS
-from tests.tflite.adb_fixtures import FOLDER, NAMES, free_port, unfinished
+from tests.tflite.adb_fixtures import FOLDER, NAMES, free_port, kill_server, unfinished
 
 
 @pytest.fixture
@@ -295,12 +294,16 @@ def test_phones_are_used_at_the_same_time(make_phone, adb_binary, tmp_path):
 
 
 def test_the_first_call_starts_adbs_server(adb_binary, adb_environment, tmp_path, monkeypatch):
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
+    port = free_port()
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     try:
         assert Adb(adb_binary).devices() == []
     finally:
-        subprocess.run([adb_binary, "kill-server"], timeout=60, check=True)
+        kill_server(port)
+    # It is gone, whatever it was killed by.
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
 def test_another_program_holds_the_port_of_adbs_server(adb_binary, adb_environment, monkeypatch):
