@@ -4,12 +4,19 @@ import ctypes
 import gc
 import os
 import random
+import signal
 import sys
 
 import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def pytest_configure():
+    # A shell starts what it starts in the background with Ctrl-C ignored, and Python leaves it so.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

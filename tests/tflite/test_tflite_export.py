@@ -268,8 +268,8 @@ def test_what_export_returns_can_be_profiled(export_one, tmp_path, monkeypatch):
     timed = []
 
     def measured(spec, timeout):
-        timed.append(spec["path"])
-        return np.array([1.0]), 0
+        timed.extend(spec["paths"])
+        return [(np.array([1.0]), 0)]
 
     monkeypatch.setattr("keras_joslim.tflite.profiling.host._measured", measured)
     for given in (manifest, tflite.Manifest.load(tmp_path / "out")):
