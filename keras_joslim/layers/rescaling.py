@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_joslim.channel_layout import slice_axes
+from keras_joslim.channel_slicing import slice_axes
 from keras_joslim.layers.data_layer import SlimDataLayer
 
 

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras.src.utils.python_utils import is_default
 
-from keras_joslim.channel_layout import ChannelLayout, slice_axes
+from keras_joslim.channel_layout import ChannelLayout
+from keras_joslim.channel_slicing import slice_axes
 
 
 class SlimLayer:

@@ -11,21 +11,10 @@ import keras_joslim as kj
 from keras_joslim import AdaptiveWidths
 from keras_joslim.search import thinned
 from tests.sandwich_recursion import Recursion, assert_same_weights, images, network, twins
+from tests.schedules.stepwise import Record
 from tests.search.mrf_problems import problem
 
 LOSS = "sparse_categorical_crossentropy"
-
-
-class _Record(keras.callbacks.Callback):
-    """The sandwich of every step."""
-
-    def __init__(self):
-        super().__init__()
-        self.rows = []
-
-    def on_train_batch_begin(self, batch, logs=None):
-        step, rows = int(self.model.optimizer.iterations), self.model.training_widths
-        self.rows += [rows[i % len(rows)] for i in range(step, step + len(rows))]
 
 
 class _Sum:
@@ -84,7 +73,7 @@ def test_scores_are_task_losses_over_the_full_networks_on_the_same_batch(per_exe
     model = network(regularizer=keras.regularizers.L2(rate))
     slim, reference = twins(model, min_width=0.3)
     slim.compile(keras.optimizers.SGD(0.1), LOSS, steps_per_execution=per_execution)
-    schedule, record = AdaptiveWidths(num_sampled=3, seed=2, choices=3, rate=1e-6), _Record()
+    schedule, record = AdaptiveWidths(num_sampled=3, seed=2, choices=3, rate=1e-6), Record()
     x, y = images(20)
     # Five steps: the last execution of two has one.
     slim.fit(x, y, batch_size=4, shuffle=False, verbose=0, callbacks=[schedule, record])
@@ -198,7 +187,7 @@ def test_draws_come_closer_to_the_best_within_the_budget():
     macs = kj.costs.MACs(slim)
     budget = 0.4 * _full_cost(slim)
     schedule = AdaptiveWidths(budget, 20, warmup=0.25, choices=4, hot=1.0, cold=1e-6)
-    record = _Record()
+    record = Record()
     _train(slim, schedule, 20, record)
     assert schedule.best().cost == macs(schedule.best().widths) <= budget
     # Cold, the last step draws corners of the hull about the budget.
@@ -259,15 +248,15 @@ def test_an_interrupted_run_continues_identically(budget):
             return AdaptiveWidths(choices=4, seed=3)
         return AdaptiveWidths(budget * _full_cost(slim), 12, warmup=0.3, choices=4, hot=0.1)
 
-    slim, record = _slim(), _Record()
+    slim, record = _slim(), Record()
     straight = make(slim)
     _train(slim, straight, 12, record)
 
-    slim, before = _slim(), _Record()
+    slim, before = _slim(), Record()
     first = make(slim)
     _train(slim, first, 7, before)
     state = json.loads(json.dumps(first.state()))
-    second, after = make(slim), _Record()
+    second, after = make(slim), Record()
     second.restore(state)
     _train(slim, second, 5, after)
     np.testing.assert_array_equal(before.rows + after.rows, record.rows)

@@ -2,31 +2,14 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 
 import keras_joslim as kj
 from tests.sandwich_recursion import images
+from tests.schedules.stepwise import Record, dense_slim, train
 
 LOSS = "sparse_categorical_crossentropy"
-
-
-def _slim(steps_per_execution=1, eager=True):
-    keras.utils.set_random_seed(1)
-    inputs = keras.Input((6, 6, 2))
-    x = keras.layers.Dense(12, name="a")(keras.layers.Flatten()(inputs))
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization(name="norm")(x))
-    x = keras.layers.Dense(10, activation="relu", name="b")(x)
-    outputs = keras.layers.Dense(3, activation="softmax", name="head")(x)
-    slim = kj.make_slimmable(keras.Model(inputs, outputs), 0.25)
-    slim.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9),
-        LOSS,
-        steps_per_execution=steps_per_execution,
-        run_eagerly=eager,
-    )
-    return slim
 
 
 def _joslim(tau=2, **arguments):
@@ -34,30 +17,9 @@ def _joslim(tau=2, **arguments):
     return kj.Joslim(images(9, seed=5), tau=tau, **options)
 
 
-class _Record(keras.callbacks.Callback):
-    """The sandwich of every step."""
-
-    def __init__(self):
-        super().__init__()
-        self.rows = []
-
-    def on_train_batch_begin(self, batch, logs=None):
-        step, rows = int(self.model.optimizer.iterations), self.model.training_widths
-        self.rows += [rows[i % len(rows)] for i in range(step, step + len(rows))]
-
-
-def _train(slim, schedule, steps, record=None):
-    """Goes on from the model's own step; data are a function of the step."""
-    x, y = images(64)
-    start = int(slim.optimizer.iterations)
-    part = slice(4 * start, 4 * (start + steps))
-    callbacks = [schedule, record or _Record()]
-    slim.fit(x[part], y[part], batch_size=4, shuffle=False, verbose=0, callbacks=callbacks)
-
-
 def test_widths_are_held_for_tau_steps_and_the_history_grows_by_m():
-    slim, joslim, record = _slim(), _joslim(tau=3, num_sampled=2), _Record()
-    _train(slim, joslim, 10, record)
+    slim, joslim, record = dense_slim(), _joslim(tau=3, num_sampled=2), Record()
+    train(slim, joslim, 10, record)
     history = joslim.history
     assert len(history) == 2 * 4
     for step, networks in enumerate(record.rows):
@@ -71,9 +33,9 @@ def test_widths_are_held_for_tau_steps_and_the_history_grows_by_m():
 
 
 def test_with_recent_a_step_draws_from_the_networks_asked_last():
-    slim, record = _slim(), _Record()
+    slim, record = dense_slim(), Record()
     joslim = _joslim(tau=4, num_sampled=2, recent=6)
-    _train(slim, joslim, 16, record)
+    train(slim, joslim, 16, record)
     history = joslim.history.widths
     assert len(history) == 2 * 4
     drawn = []
@@ -90,8 +52,8 @@ def test_with_recent_a_step_draws_from_the_networks_asked_last():
 
 
 def test_recent_is_drawn_evenly():
-    slim, joslim = _slim(), _joslim(tau=1, num_sampled=1, recent=5)
-    _train(slim, joslim, 8)
+    slim, joslim = dense_slim(), _joslim(tau=1, num_sampled=1, recent=5)
+    train(slim, joslim, 8)
     places = [
         int(np.flatnonzero((joslim.history.widths == joslim.widths(step)[1]).all(1))[0])
         for step in range(8, 1008)
@@ -109,14 +71,14 @@ def test_recent_is_checked(recent, received):
 
 
 def test_a_state_of_another_recent_is_refused():
-    slim, first = _slim(), _joslim(recent=4)
-    _train(slim, first, 2)
+    slim, first = dense_slim(), _joslim(recent=4)
+    train(slim, first, 2)
     with pytest.raises(ValueError, match="another recent; this one has recent=None"):
         _joslim().restore(first.state())
 
 
 def test_each_period_tells_the_losses_of_all_the_history_with_todays_weights(monkeypatch):
-    slim, joslim = _slim(), _joslim(tau=2)
+    slim, joslim = dense_slim(), _joslim(tau=2)
     joslim.set_model(slim)
     told = []
     tell = joslim._engine.tell
@@ -133,7 +95,7 @@ def test_each_period_tells_the_losses_of_all_the_history_with_todays_weights(mon
         tell(losses)
 
     monkeypatch.setattr(joslim._engine, "tell", check)
-    _train(slim, joslim, 7)
+    train(slim, joslim, 7)
     assert [len(losses) for losses in told] == [2, 4, 6]
     # Measured anew each time, not remembered.
     assert np.abs(told[2][:2] - told[0]).min() > 1e-6
@@ -144,12 +106,12 @@ def test_each_period_tells_the_losses_of_all_the_history_with_todays_weights(mon
 
 
 def test_on_a_budget_the_measured_losses_are_todays_and_the_others_carried(monkeypatch):
-    slim, joslim = _slim(), _joslim(tau=1, recalibration=8)
+    slim, joslim = dense_slim(), _joslim(tau=1, recalibration=8)
     joslim.set_model(slim)
     measured = []
     losses_at = slim.losses_at
     monkeypatch.setattr(slim, "losses_at", lambda w, *d: measured.append(w) or losses_at(w, *d))
-    _train(slim, joslim, 9)
+    train(slim, joslim, 9)
     # The first call is the reference of the logs; then all of the history, then the budget.
     assert [len(w) for w in measured[1:]] == [2, 4, 6, 8, 8, 8, 8, 8]
     history, known = joslim.history, joslim.history.evaluated
@@ -172,15 +134,15 @@ def test_an_interrupted_run_continues_identically(budget, recent):
     def make():
         return _joslim(recalibration=budget, recent=recent)
 
-    straight, record = make(), _Record()
-    _train(_slim(), straight, 12, record)
+    straight, record = make(), Record()
+    train(dense_slim(), straight, 12, record)
 
-    slim, first, before = _slim(), make(), _Record()
-    _train(slim, first, 7, before)  # in the middle of a period
+    slim, first, before = dense_slim(), make(), Record()
+    train(slim, first, 7, before)  # in the middle of a period
     state = json.loads(json.dumps(first.state()))
-    second, after = make(), _Record()
+    second, after = make(), Record()
     second.restore(state)
-    _train(slim, second, 5, after)
+    train(slim, second, 5, after)
     np.testing.assert_array_equal(before.rows + after.rows, record.rows)
     np.testing.assert_array_equal(second.history.widths, straight.history.widths)
     np.testing.assert_array_equal(second.history.losses, straight.history.losses)
@@ -188,8 +150,8 @@ def test_an_interrupted_run_continues_identically(budget, recent):
 
 
 def test_restoring_after_the_model_was_set_is_the_same():
-    slim, first = _slim(), _joslim()
-    _train(slim, first, 5)
+    slim, first = dense_slim(), _joslim()
+    train(slim, first, 5)
     state = first.state()
     second = _joslim()
     second.set_model(slim)
@@ -200,11 +162,11 @@ def test_restoring_after_the_model_was_set_is_the_same():
 
 @pytest.mark.parametrize("recent", [None, 5])
 def test_steps_per_execution_change_nothing(recent):
-    one, four = _Record(), _Record()
-    a, b = _slim(1, eager=False), _slim(4, eager=False)
+    one, four = Record(), Record()
+    a, b = dense_slim(1, eager=False), dense_slim(4, eager=False)
     first, second = _joslim(tau=4, recent=recent), _joslim(tau=4, recent=recent)
-    _train(a, first, 12, one)
-    _train(b, second, 12, four)
+    train(a, first, 12, one)
+    train(b, second, 12, four)
     np.testing.assert_array_equal(one.rows, four.rows)
     np.testing.assert_allclose(first.history.losses, second.history.losses, rtol=1e-5)
     for v, w in zip(a.network.variables, b.network.variables, strict=True):
@@ -213,13 +175,13 @@ def test_steps_per_execution_change_nothing(recent):
 
 @pytest.mark.parametrize(("tau", "where"), [(6, "step 6, inside the execution of steps 4 to 7")])
 def test_a_period_that_begins_inside_an_execution_is_refused(tau, where):
-    slim = _slim(4, eager=False)
+    slim = dense_slim(4, eager=False)
     with pytest.raises(ValueError, match=f"tau={tau}.*begins at {where}.*multiples of steps_per"):
-        _train(slim, _joslim(tau=tau), 12)
+        train(slim, _joslim(tau=tau), 12)
 
 
 def test_a_short_last_execution_of_an_epoch_is_allowed_where_it_fits():
-    slim, joslim = _slim(4, eager=False), _joslim(tau=6)
+    slim, joslim = dense_slim(4, eager=False), _joslim(tau=6)
     x, y = images(24)
     # Six steps an epoch: executions of 4 and 2.
     slim.fit(x, y, batch_size=4, epochs=2, verbose=0, shuffle=False, callbacks=[joslim])
@@ -231,7 +193,7 @@ def test_a_callable_cost_of_the_users_own_is_what_the_history_holds():
         return np.asarray(widths).sum(axis=-1).astype("float64")
 
     joslim = _joslim(cost=cost)
-    _train(_slim(), joslim, 3)
+    train(dense_slim(), joslim, 3)
     np.testing.assert_array_equal(joslim.history.costs, joslim.history.widths.sum(1))
 
 

@@ -9,26 +9,10 @@ import pytest
 import keras_joslim as kj
 from keras_joslim.schedules import Platform, PlatformWidths
 from tests.sandwich_recursion import images
+from tests.schedules.stepwise import Record, dense_slim, train
 
 STRATEGIES = ("joslim", "uniform", "mixture", "averaged", "argmax", "largest")
 STEPS = 12
-
-
-def _slim(steps_per_execution=1, eager=True):
-    keras.utils.set_random_seed(1)
-    inputs = keras.Input((6, 6, 2))
-    x = keras.layers.Dense(12, name="a")(keras.layers.Flatten()(inputs))
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization(name="norm")(x))
-    x = keras.layers.Dense(10, activation="relu", name="b")(x)
-    outputs = keras.layers.Dense(3, activation="softmax", name="head")(x)
-    slim = kj.make_slimmable(keras.Model(inputs, outputs), 0.25)
-    slim.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9),
-        "sparse_categorical_crossentropy",
-        steps_per_execution=steps_per_execution,
-        run_eagerly=eager,
-    )
-    return slim
 
 
 def _platforms(slim, weights=(3, 1), shares=((0.5, 0.8), 0.6)):
@@ -50,27 +34,6 @@ def _schedule(slim, strategy, tau=2, weights=(3, 1), **options):
     )
 
 
-class _Record(keras.callbacks.Callback):
-    """The sandwich of every step."""
-
-    def __init__(self):
-        super().__init__()
-        self.rows = []
-
-    def on_train_batch_begin(self, batch, logs=None):
-        step, rows = int(self.model.optimizer.iterations), self.model.training_widths
-        self.rows += [rows[i % len(rows)] for i in range(step, step + len(rows))]
-
-
-def _train(slim, schedule, steps, record=None):
-    """Goes on from the model's own step; data are a function of the step."""
-    x, y = images(64)
-    start = int(slim.optimizer.iterations)
-    part = slice(4 * start, 4 * (start + steps))
-    callbacks = [schedule, record or _Record()]
-    slim.fit(x[part], y[part], batch_size=4, shuffle=False, verbose=0, callbacks=callbacks)
-
-
 def _shares(asked):
     """How often each cost and budget was asked for: of (cost, targets) pairs by cost name."""
     names = [cost.name for cost, _ in asked]
@@ -78,7 +41,7 @@ def _shares(asked):
 
 
 def test_each_period_is_searched_for_a_platform_drawn_by_weight(monkeypatch):
-    slim = _slim()
+    slim = dense_slim()
     schedule = _schedule(slim, "joslim", tau=1, weights=(3, 1))
     schedule.set_model(slim)
     engine, asked = schedule._inner._engine, []
@@ -111,7 +74,7 @@ def test_each_period_is_searched_for_a_platform_drawn_by_weight(monkeypatch):
 
 
 def test_a_platform_without_weight_is_never_searched_for(monkeypatch):
-    slim = _slim()
+    slim = dense_slim()
     schedule = _schedule(slim, "joslim", tau=1, weights=(0, 1))
     schedule.set_model(slim)
     asked = []
@@ -125,9 +88,9 @@ def test_a_platform_without_weight_is_never_searched_for(monkeypatch):
 
 
 def test_platforms_share_one_history_that_is_told_by_macs():
-    slim, record = _slim(), _Record()
+    slim, record = dense_slim(), Record()
     schedule = _schedule(slim, "joslim", tau=2, num_sampled=2)
-    _train(slim, schedule, STEPS, record)
+    train(slim, schedule, STEPS, record)
     history = schedule.history
     assert len(history) == 2 * 6
     np.testing.assert_array_equal(history.costs, kj.costs.MACs(slim)(history.widths))
@@ -141,9 +104,9 @@ def test_platforms_share_one_history_that_is_told_by_macs():
 
 
 def test_the_networks_to_judge_are_the_best_within_each_budget():
-    slim = _slim()
+    slim = dense_slim()
     schedule = _schedule(slim, "joslim", tau=1)
-    _train(slim, schedule, STEPS)
+    train(slim, schedule, STEPS)
     schedule.recalibrate(everything=True)
     history = schedule.history
     visited = {tuple(row) for row in schedule.visited(6).tolist()}
@@ -156,7 +119,7 @@ def test_the_networks_to_judge_are_the_best_within_each_budget():
 
 
 def test_the_losses_told_are_those_of_the_networks_of_the_step(monkeypatch):
-    slim = _slim()
+    slim = dense_slim()
     schedule = _schedule(slim, "mixture", warmup=0.5)
     schedule.set_model(slim)
     sampler, told = schedule._inner._sampler, []
@@ -201,9 +164,9 @@ def test_the_losses_told_are_those_of_the_networks_of_the_step(monkeypatch):
 
 @pytest.mark.parametrize("strategy", ["mixture", "largest"])
 def test_the_fields_answers_are_within_the_budgets(strategy):
-    slim = _slim()
+    slim = dense_slim()
     schedule = _schedule(slim, strategy)
-    _train(slim, schedule, 3)
+    train(slim, schedule, 3)
     visited = schedule.visited(9)
     assert len(np.unique(visited, axis=0)) == len(visited) <= 9
     np.testing.assert_array_equal(slim.width_space.validate(visited), visited)
@@ -224,17 +187,17 @@ def test_the_fields_answers_are_within_the_budgets(strategy):
     ],
 )
 def test_an_interrupted_run_continues_identically(strategy):
-    slim = _slim()
-    straight, record = _schedule(slim, strategy), _Record()
-    _train(slim, straight, STEPS, record)
+    slim = dense_slim()
+    straight, record = _schedule(slim, strategy), Record()
+    train(slim, straight, STEPS, record)
 
-    slim, before, after = _slim(), _Record(), _Record()
+    slim, before, after = dense_slim(), Record(), Record()
     first = _schedule(slim, strategy)
-    _train(slim, first, 7, before)  # in the middle of a period
+    train(slim, first, 7, before)  # in the middle of a period
     state = json.loads(json.dumps(first.state()))
     second = _schedule(slim, strategy)
     second.restore(state)
-    _train(slim, second, STEPS - 7, after)
+    train(slim, second, STEPS - 7, after)
     np.testing.assert_array_equal(before.rows + after.rows, record.rows)
     assert second.state() == straight.state()
     np.testing.assert_array_equal(second.visited(9), straight.visited(9))
@@ -247,7 +210,7 @@ def test_an_interrupted_run_continues_identically(strategy):
 
 @pytest.mark.parametrize("strategy", ["joslim", "mixture"])
 def test_steps_of_one_execution_are_told_one_by_one(strategy):
-    slim, record = _slim(4, eager=False), _Record()
+    slim, record = dense_slim(4, eager=False), Record()
     x, y = images(24)
     # Six steps an epoch: executions of 4 and 2, the rows of the last one left over.
     tau = {"joslim": 6}.get(strategy, 4)
@@ -261,17 +224,17 @@ def test_steps_of_one_execution_are_told_one_by_one(strategy):
 
 
 def test_uniform_is_plain_slimmable_training():
-    slim, record, plain = _slim(), _Record(), _Record()
-    _train(slim, _schedule(slim, "uniform", seed=4), 3, record)
-    other = _slim()
-    _train(other, kj.UniformWidths(seed=4), 3, plain)
+    slim, record, plain = dense_slim(), Record(), Record()
+    train(slim, _schedule(slim, "uniform", seed=4), 3, record)
+    other = dense_slim()
+    train(other, kj.UniformWidths(seed=4), 3, plain)
     np.testing.assert_array_equal(record.rows, plain.rows)
 
 
 def test_states_of_other_platforms_or_strategies_are_refused():
-    slim = _slim()
+    slim = dense_slim()
     first = _schedule(slim, "joslim")
-    _train(slim, first, 2)
+    train(slim, first, 2)
     state = json.loads(json.dumps(first.state()))
     with pytest.raises(ValueError, match="with strategy='joslim'; this one has strategy='mixture'"):
         _schedule(slim, "mixture").restore(state)
@@ -282,7 +245,7 @@ def test_states_of_other_platforms_or_strategies_are_refused():
 
 
 def test_what_is_refused():
-    slim = _slim()
+    slim = dense_slim()
     given, data = _platforms(slim), images(9, seed=5)
     with pytest.raises(ValueError, match=r"strategy must be one of \['joslim', 'uniform'.*'best'"):
         PlatformWidths(given, data, 2, "best")
@@ -306,11 +269,11 @@ def test_what_is_refused():
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_budget_below_the_smallest_network_is_refused_before_training(strategy):
-    slim = _slim()
+    slim = dense_slim()
     smallest = int(kj.costs.MACs(slim)(slim.width_space.smallest))
     low = [Platform("phone", kj.costs.MACs(slim), smallest - 1)]
     schedule = PlatformWidths(low, images(9, seed=5), 2, strategy, steps=STEPS)
     with pytest.raises(
         ValueError, match=f"platform 'phone': the smallest one costs {smallest} MAC"
     ):
-        _train(slim, schedule, 2)
+        train(slim, schedule, 2)
