@@ -28,10 +28,8 @@ def profile(workdir, formats=None, say=print, **settings):
     front = workdir.front()
     config = workdir.config()
     formats = list(formats or config["export"]["formats"][:1])
-    settings = {
-        key: settings.get(key) or config["profile"][key]
-        for key in ("processes", "runs", "num_threads")
-    }
+    given = {key: value for key, value in settings.items() if value is not None}
+    settings = profile_settings(config) | given
     settings["threads"] = settings.pop("num_threads")
     files = exported_files(workdir, front, formats, say)
     say(f"Profiling {len(files)} files in {settings['processes']} processes each.")
@@ -83,3 +81,9 @@ def exported_files(workdir, front, formats, say):
 
 def file_key(point, file_format):
     return f"{point}.{file_format}"
+
+
+def profile_settings(config):
+    """How often a config wants files measured; a run of an older release lacks some fields."""
+    defaults = {"processes": 5, "runs": 50, "num_threads": 1}
+    return {key: config["profile"].get(key, value) for key, value in defaults.items()}

@@ -6,7 +6,7 @@ import re
 from tqdm import tqdm
 
 from keras_joslim import atomic
-from keras_joslim.app.profile import exported_files, file_key
+from keras_joslim.app.profile import exported_files, file_key, profile_settings
 from keras_joslim.tflite.manifest import FILE_NAME as MANIFEST
 
 HOST_TOOL = "host-tool"
@@ -42,9 +42,9 @@ def profile_with_tool(workdir, device, formats=None, say=print, *, serials=None,
     files = exported_files(workdir, front, formats, say)
     # A manifest that cannot be read is better known before the hours of measuring.
     tflite.Manifest.load(workdir.place)
-    own = {"rounds": "processes", "runs": "runs", "num_threads": "num_threads"}
-    settings = {key: value for key, value in settings.items() if value is not None}
-    settings = {key: config["profile"][name] for key, name in own.items()} | settings
+    own = profile_settings(config)
+    own["rounds"] = own.pop("processes")
+    settings = own | {key: value for key, value in settings.items() if value is not None}
     places = {"journal": workdir.profiles / "journal.json", "logs": workdir.profiles / "logs"}
     where = "this machine" if device == "host" else "the phone" if not serials else serials
     say(f"Profiling {len(files)} files in {settings['rounds']} rounds on {where}.")

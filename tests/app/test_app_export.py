@@ -181,8 +181,10 @@ def test_the_recipe_says_whether_files_hold_metadata(trained, tmp_path, monkeypa
 def test_what_was_exported_is_profiled_and_the_rest_is_told(trained, tmp_path):
     workdir = Workdir(shutil.copytree(trained.place, tmp_path / "run"))
     export(workdir, ("fp16",), points="p00", jobs=1, say=lambda line: None)
+    # As a run of an older release, which knew nothing of threads.
+    workdir.claim({**workdir.config(), "profile": {"processes": 1, "runs": 50}})
     said = []
-    front = profile(workdir, ["fp16"], say=said.append, processes=1, runs=1)
+    front = profile(workdir, ["fp16"], say=said.append, runs=1)
     others = ", ".join(point.name for point in front if point.name != "p00")
     assert said[0] == f"Not profiled, for they have no fp16 file: {others}."
     assert front["p00"].latency["host"]["fp16"]["median"] > 0
