@@ -69,6 +69,10 @@ EXTRAS_REQUIRE = {
         "tensorflow-model-optimization>=0.8.1",
         "tf_keras>=2.21,<3",
     ],
+    # Full int8 files by LiteRT Quantizer (ai-edge-quantizer was its name). Not a plain dependency:
+    # it wants one release of ai-edge-litert and no other, and the converter makes int8 files too.
+    # Its interface moves between minor releases. Tests that quantise skip themselves without it.
+    "quantizer": ["litert-quantizer>=0.11,<0.12"],
     "nsga2": NSGA2,
     "test": [
         *NSGA2,

@@ -2,12 +2,15 @@
 
     python benchmarks/tflite.py latency [--size=96] [--processes=7]
     python benchmarks/tflite.py seconds [--size=96] [--formats=fp32,fp16,dynamic,int8]
+    python benchmarks/tflite.py difference [--size=96] [--formats=fp32,fp16,dynamic,int8]
     python benchmarks/tflite.py accuracy --workdir=runs/digits
 
 `latency`: points of a slimmable MobileNetV2 against the same network written by hand with stock
 Keras layers of the same widths: ratio of the medians, files interleaved (1.00 is the aim).
-`seconds`: to convert, compare and write a point, by format. `accuracy`: validation and test
-accuracy of the files of an exported run less that of their Keras models, by format.
+`seconds`: to convert, compare and write a point, by format. `difference`: of such a file from
+Keras, both of random weights, BatchNormalization's among them, and on random images. `accuracy`:
+validation and test accuracy of the files of an exported run less that of their Keras models, by
+format.
 """
 
 import argparse
@@ -18,7 +21,7 @@ import tempfile
 import time
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("what", choices=["latency", "seconds", "accuracy"])
+parser.add_argument("what", choices=["latency", "seconds", "difference", "accuracy"])
 parser.add_argument("--size", type=int, default=96, help="pixels of the square input")
 parser.add_argument("--processes", type=int, default=7)
 parser.add_argument("--runs", type=int, default=100, help="timed runs a process, at least")
@@ -38,11 +41,12 @@ layers = keras.layers
 CLASSES = 1000
 
 
-def points():
+def points(activation="softmax"):
     """Dict name -> extracted point of MobileNetV2, by ascending width."""
     keras.utils.set_random_seed(0)
     shape = (arguments.size, arguments.size, 3)
-    slim = kj.make_slimmable(keras.applications.MobileNetV2(shape, weights=None), 0.35, divisor=8)
+    network = keras.applications.MobileNetV2(shape, weights=None, classifier_activation=activation)
+    slim = kj.make_slimmable(network, 0.35, divisor=8)
     space = slim.width_space
     drawn = space.from_multipliers(np.random.default_rng(0).uniform(0.35, 1, (2, len(space))))
     chosen = {"x0.50": space.uniform(0.5), "random": drawn[0], "random2": drawn[1]}
@@ -119,6 +123,8 @@ def seconds():
     images = rng.uniform(-1, 1, (100, arguments.size, arguments.size, 3)).astype(np.float32)
     taken = collections.defaultdict(list)
     for name, point in points().items():
+        # Else what it computes vanishes from layer to layer, down to scales that no kernel takes.
+        kj.calibrate_batch_norm(point, [images])
         for number_format in formats:
             with tempfile.TemporaryDirectory() as directory:
                 start = time.perf_counter()
@@ -137,6 +143,26 @@ def seconds():
     for number_format, values in taken.items():
         each = " ".join(f"{value:.1f}" for value in values)
         print(f"{number_format:<10} {np.median(values):23.1f}   {each}")
+
+
+def difference():
+    formats = arguments.formats.split(",")
+    rng = np.random.default_rng(1)
+    shape = (216, arguments.size, arguments.size, 3)
+    images = rng.uniform(-1, 1, shape).astype(np.float32)
+    print(f"MobileNetV2, {arguments.size} px; largest difference over largest output, 16 images")
+    anything = tflite.Tolerance(absolute=0.0, relative=np.inf)
+    for name, point in points(activation=None).items():
+        for weight in point.weights:
+            if "gamma" in weight.path or "moving_variance" in weight.path:
+                weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+            elif "beta" in weight.path or "moving_mean" in weight.path:
+                weight.assign(rng.normal(0, 0.3, weight.shape))
+        with tflite.saved_model(point) as saved:
+            for number_format in formats:
+                data = saved.to_tflite(number_format, images[16:])
+                found = tflite.verify(data, point, images[:16], anything)
+                print(f"{name:<10} {number_format:<12} {found.max_relative:9.2g} {len(data):>12,}")
 
 
 def accuracy():
@@ -166,4 +192,6 @@ def accuracy():
 
 
 if __name__ == "__main__":
-    {"latency": latency, "seconds": seconds, "accuracy": accuracy}[arguments.what]()
+    {"latency": latency, "seconds": seconds, "difference": difference, "accuracy": accuracy}[
+        arguments.what
+    ]()

@@ -17,6 +17,7 @@ from keras_joslim.tflite.integer_only import check_integer_only
 from keras_joslim.tflite.layer_names import named_operators
 from keras_joslim.tflite.liveness import SeveralGraphsError, read_graph
 from keras_joslim.tflite.operators import check_operators
+from keras_joslim.tflite.quantized_file import quantized_file, require_quantizer
 from keras_joslim.tflite.quiet import native_logs
 from keras_joslim.tflite.representative import refuse_missing, representative_inputs
 from keras_joslim.tflite.signature import as_inputs, input_names, output_names
@@ -40,6 +41,7 @@ def to_tflite(model, format="fp32", input_shape=None, representative=None):  # n
     - "int8": weights, activations, inputs and outputs are int8 and all arithmetic is on integers
       (Jacob et al., "Quantization and Training of Neural Networks for Efficient
       Integer-Arithmetic-Only Inference", CVPR 2018).
+    - "litert_int8": the same by LiteRT Quantizer (extra `quantizer`), out of the fp32 file.
     - "int16x8": int8 weights and int16 activations, with float32 inputs and outputs, so that it
       takes the place of an fp32 file. XNNPACK has no kernels for it: it is smaller than fp32, and
       much slower where they would have run.
@@ -49,9 +51,9 @@ def to_tflite(model, format="fp32", input_shape=None, representative=None):  # n
         format: one of the above.
         input_shape: shape without batch, for a model whose own is not fully known; a dict name ->
             shape for several inputs.
-        representative: for "int8" and "int16x8": some 100 to 500 images of the training data,
-            shape `(n, height, width, channels)`, preprocessed as in training but not augmented;
-            a dict input name -> array for several inputs.
+        representative: for "int8", "litert_int8" and "int16x8": some 100 to 500 images of the
+            training data, shape `(n, height, width, channels)`, preprocessed as in training but
+            not augmented; a dict input name -> array for several inputs.
 
     Returns:
         The file as bytes; the same model and images give the same bytes.
@@ -60,14 +62,17 @@ def to_tflite(model, format="fp32", input_shape=None, representative=None):  # n
         FormatError: the model cannot have the format; names the operators and layers.
         ValueError: an unknown format, a slimmable model, an input whose shape is not known,
             operations that TFLite has no kernel for, representative images that are missing or
-            do not fit.
+            do not fit, a package that is not installed.
 
     Example:
 
     >>> model = keras.applications.MobileNetV2(weights=None)
     >>> data = to_tflite(model, "int8", representative=train_images[:200])
     """
-    refuse_missing(representative, [find_format(format)])
+    settings = find_format(format)
+    refuse_missing(representative, [settings])
+    if settings.by_quantizer:
+        require_quantizer()
     with saved_model(model, input_shape) as saved:
         return saved.to_tflite(format, representative)
 
@@ -105,7 +110,10 @@ class SavedModel:
         refuse_missing(representative, [settings])
         inputs = representative_inputs(self.model, representative, self.shapes)
         self._refuse_loops(settings)
-        data = self._converted(settings, inputs)
+        if settings.by_quantizer:
+            data = quantized_file(self._fp32, inputs, settings, self.model.name)
+        else:
+            data = self._converted(settings, inputs)
         check_integer_only(data, settings, self.model)
         return data
 

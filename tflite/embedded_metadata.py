@@ -15,10 +15,10 @@ import numpy as np
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
+from keras_joslim.tflite.aligned_buffers import ALIGNMENT, aligned_vector
+
 LABELS_FILE = "labels.txt"
 _ENTRY = "TFLITE_METADATA"
-# What the schema of TFLite asks of a buffer's data.
-_ALIGNMENT = 16
 # Numbers of the metadata's schema: members of unions and enums.
 _FEATURE, _IMAGE = 1, 2
 _RGB, _GRAYSCALE = 1, 2
@@ -212,17 +212,14 @@ def _with_buffer(data, content):
 
     model = schema.Model.GetRootAs(data)
     # What is aligned counts from the end.
-    data = data + bytes(-len(data) % _ALIGNMENT)
+    data = data + bytes(-len(data) % ALIGNMENT)
     builder = flatbuffers.Builder(len(data) + len(content) + (1 << 16))
     builder.head -= len(data)
     builder.Bytes[builder.head :] = data
     buffers = [model.Buffers(index) for index in range(model.BuffersLength())]
     entries = [model.Metadata(index) for index in range(model.MetadataLength())]
 
-    builder.StartVector(1, len(content), _ALIGNMENT)
-    builder.head -= len(content)
-    builder.Bytes[builder.head : builder.head + len(content)] = content
-    content = builder.EndVector()
+    content = aligned_vector(builder, content)
     schema.BufferStart(builder)
     schema.BufferAddData(builder, content)
     buffer = schema.BufferEnd(builder)

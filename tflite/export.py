@@ -26,6 +26,7 @@ from keras_joslim.tflite.qat.fine_tuning import (
     require_tfmot,
     tfmot_versions,
 )
+from keras_joslim.tflite.quantized_file import quantizer_versions, require_quantizer
 from keras_joslim.tflite.representative import (
     refuse_missing,
     representative_inputs,
@@ -95,8 +96,8 @@ def export(
         formats: names of number formats, see `to_tflite`, or one name.
         images: array of shape `(n, height, width, channels)`: real images, preprocessed as in
             training; a dict input name -> array for several inputs. A few suffice.
-        representative: the same, for "int8" and "int16x8": some 100 to 500 images of the training
-            data, not augmented.
+        representative: the same, for "int8", "litert_int8" and "int16x8": some 100 to 500 images
+            of the training data, not augmented.
         fine_tuning: `FineTuning`, for "qat", "cluster" and "prune".
         judge: `keras_joslim.evaluation.Judge` with validation data: each file's loss and metrics
             are entered as `validation`.
@@ -125,8 +126,8 @@ def export(
             written, and what was exported before stays.
         ExportError: at the end, if there were failures and no `on_failure`.
         ValueError: models that cannot be converted, slimmable ones among them, names or images that
-            do not fit, representative images or fine-tuning that are missing, a directory whose
-            manifest.json is not one.
+            do not fit, representative images or fine-tuning that are missing, a package that is
+            not installed, a directory whose manifest.json is not one.
 
     Example:
 
@@ -218,6 +219,8 @@ class _Order:
 
     def for_process(self, formats):
         """The same for another process: it converts and compares, this one measures."""
+        if any(find_format(name).by_quantizer for name in formats):
+            require_quantizer()
         fine_tuning = None
         if any(find_format(name).fine_tuned for name in formats):
             require_tfmot()
@@ -335,7 +338,7 @@ class _Order:
             tolerance=vars(self.tolerances[name]).copy(),
             inputs=file.inputs,
             outputs=file.outputs,
-            versions=versions() | (tfmot_versions() if trained else {}),
+            versions=versions() | _further_versions(find_format(name)),
             fine_tuning=trained,
         )
         atomic.write_bytes(self.directory / relative, data)
@@ -356,6 +359,13 @@ def _files(order, point, source, formats):
 def _tolerance(name, fine_tuning):
     settings = find_format(name)
     return fine_tuning.tolerance(name) if settings.fine_tuned else settings.tolerance
+
+
+def _further_versions(settings):
+    """Versions of what makes a file beyond what makes any."""
+    if settings.by_quantizer:
+        return quantizer_versions()
+    return tfmot_versions() if settings.fine_tuned else {}
 
 
 def _without_file(manifest, point, name):

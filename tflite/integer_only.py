@@ -1,8 +1,8 @@
 """Refuses a file that is said to compute on integers and does not.
 
-The converter leaves an operator that has no integer kernel in floating point, between a DEQUANTIZE
-and a QUANTIZE, and says nothing: a processor without floating point cannot run such a file, and
-one with it may run it slower than the fp32 file.
+The converter, and LiteRT Quantizer too, leaves an operator that it has no integers for in floating
+point, between a DEQUANTIZE and a QUANTIZE, and says nothing: a processor without floating point
+cannot run such a file, and one with it may run it slower than the fp32 file.
 """
 
 import numpy as np
@@ -41,10 +41,13 @@ def check_integer_only(data, settings, model):
         return
     computing = [i for i in wrong if graph.operators[i].name not in _CONVERSIONS]
     operators = sorted({graph.operators[i].name for i in computing or wrong})
+    maker, others = "the converter", "dynamic, fp16"
+    if settings.by_quantizer:
+        maker, others = "LiteRT Quantizer", "int8, dynamic, fp16"
     raise FormatError(
-        f"Model {model.name!r} cannot be {name} throughout: the converter left in floating point "
+        f"Model {model.name!r} cannot be {name} throughout: {maker} left in floating point "
         f"{named_operators(model, graph, computing or wrong)}. Replace what has no integer "
-        "kernel, or export another format (dynamic, fp16).",
+        f"kernel, or export another format ({others}).",
         name,
         operators,
     )

@@ -62,7 +62,7 @@ def test_help_says_the_defaults_and_the_fields_of_a_recipe(capsys):
     assert f"  --{'processes':<16} Fresh processes a file (default: from the config)." in lines
     text = " ".join(" ".join(lines).split())
     assert "for example, --config.train.epochs=20." in text
-    formats = "fp32, fp16, dynamic, int8, int16x8, qat, cluster, prune"
+    formats = "fp32, fp16, dynamic, int8, litert_int8, int16x8, qat, cluster, prune"
     assert f"Number formats of {formats} (default: export those of the config" in text
     assert "flagfile" not in text
     lines = printed(capsys, "train", "--help", "--config=digits", "--config.train.epochs=3")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import importlib.util
 
 import numpy as np
 import pytest
@@ -134,6 +135,20 @@ def test_a_package_that_is_missing_is_told_before_anything_is_made(trained, monk
         export(trained, ("fp32", "qat"), points="p00", jobs=1, say=said.append)
     assert said == []
     assert looked_for == [True]
+
+
+def test_the_quantizer_is_looked_for_where_a_file_is_to_be_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    workdir = Workdir(tmp_path / "run")
+    workdir.place.mkdir()
+    PACKAGES.refuse_missing_packages(workdir, ("fp32", "int8"))
+    message = r"litert_int8 needs litert_quantizer.* pip install 'keras_joslim\[quantizer\]'"
+    with pytest.raises(ValueError, match=message):
+        PACKAGES.refuse_missing_packages(workdir, ("fp32", "litert_int8"))
+    Manifest((entry(point="p00", format="litert_int8"),)).save(workdir.place / "manifest.json")
+    PACKAGES.refuse_missing_packages(workdir, ("fp32", "litert_int8"), ["p00"])
+    with pytest.raises(ValueError, match=message):
+        PACKAGES.refuse_missing_packages(workdir, ("litert_int8",), ["p00", "p01"])
 
 
 def test_packages_are_looked_for_where_a_file_is_to_be_trained(tmp_path, monkeypatch):

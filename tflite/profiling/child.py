@@ -63,8 +63,8 @@ def _measure(path, spec):
     _loop(interpreter.invoke, spec["warmup"], spec["warmup_seconds"])
     times = _loop(interpreter.invoke, spec["runs"], spec["min_seconds"])
     after = _memory("VmHWM")
-    # Of files after the first the memory is not their own: what those before gave back counts in it,
-    # and the difference may be below zero.
+    # Of files after the first the memory is not their own: what those before gave back counts in
+    # it, and the difference may be below zero.
     known = len(spec["paths"]) == 1 and before is not None and after is not None
     return {"times_ns": times, "peak_memory": after - before if known else None}
 

@@ -9,8 +9,7 @@ import hashlib
 import flatbuffers
 import numpy as np
 
-# What the schema asks of a buffer's data: XNNPACK reads vectors of this many bytes from it.
-_ALIGNMENT = 16
+from keras_joslim.tflite.aligned_buffers import ALIGNMENT, AlignedBuffer
 
 
 class SharedTables:
@@ -48,8 +47,8 @@ class SharedTables:
         key = (hashlib.sha256(data).digest(), key)
         if key not in self._buffers:
             self._buffers[key] = len(self._model.buffers)
-            self._model.buffers.append(_Aligned(data))
-            self._bytes += data.nbytes + _ALIGNMENT
+            self._model.buffers.append(AlignedBuffer(data))
+            self._bytes += data.nbytes + ALIGNMENT
         return self._buffers[key]
 
     def operator_code(self, code, version):
@@ -121,28 +120,6 @@ class _Builder(flatbuffers.Builder):
     def CreateString(self, s, *args):  # noqa: N802 - overrides
         write = super().CreateString
         return self.once(s, lambda: write(s, *args))
-
-    def aligned(self, data):
-        """Writes a uint8 array where its first value stands at a multiple of the alignment."""
-        self.StartVector(1, len(data), _ALIGNMENT)
-        self.head -= len(data)
-        self.Bytes[self.head : self.head + len(data)] = data.tobytes()
-        return self.EndVector()
-
-
-class _Aligned:
-    """A buffer's table, in the place of the schema's, which does not align the data."""
-
-    def __init__(self, data):
-        self._data = data
-
-    def Pack(self, builder):  # noqa: N802 - what the schema's tables call
-        from ai_edge_litert import schema_py_generated as schema
-
-        vector = builder.aligned(self._data)
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, vector)
-        return schema.BufferEnd(builder)
 
 
 class _Once:
