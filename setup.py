@@ -46,18 +46,27 @@ INSTALL_REQUIRES = [
     "tqdm>=4.66",
 ]
 
-# The data set "glyphs", which draws its images. Not plain dependencies: no other part needs them.
+# The data set "glyphs", which draws its images. Not plain dependencies: few need them.
 GLYPHS = [
-    # Comes with the fonts (DejaVu, STIX); nothing is plotted with it.
+    # Comes with the fonts (DejaVu, STIX).
     "matplotlib>=3.9",
     # FreeType draws the characters; fonts of fractional size since 10.1.
     "pillow>=10.1",
 ]
 
+# What a training writes for TensorBoard, which TensorFlow no longer brings along. matplotlib and
+# pillow draw its figures.
+TENSORBOARD = ["tensorboard>=2.17", *GLYPHS]
+
 # `NSGA2Search`, which Once-for-All networks are searched with: the best-kept implementation there
 # is. Not a plain dependency: it brings autograd, cma, moocore (LGPL) and matplotlib along. Earlier
 # releases draw from numpy's global generator: a search resumed with them would not be the same.
 NSGA2 = ["pymoo>=0.6.2"]
+
+# The data set "tfds": where TFDS has put its records and what its classes are called. Not a plain
+# dependency: it brings pyarrow, etils and a dozen more along, and its records are read without it
+# too (the data set "tfrecord").
+TFDS = ["tensorflow-datasets>=4.9.10"]
 
 EXTRAS_REQUIRE = {
     "glyphs": GLYPHS,
@@ -74,8 +83,11 @@ EXTRAS_REQUIRE = {
     # Its interface moves between minor releases. Tests that quantise skip themselves without it.
     "quantizer": ["litert-quantizer>=0.11,<0.12"],
     "nsga2": NSGA2,
+    "tensorboard": TENSORBOARD,
+    "tfds": TFDS,
     "test": [
         *NSGA2,
+        *TENSORBOARD,
         # Carries an adb for Linux on x86-64, which drives loopback phones; it is never imported.
         "adbutils>=2.12",
         # The wheel check builds sdist and wheel as a release does, but with the environment's own
@@ -95,7 +107,6 @@ EXTRAS_REQUIRE = {
         # The suite on two cores: half the time.
         "pytest-xdist>=3.6",
         "ruff>=0.9",
-        *GLYPHS,
     ],
 }
 

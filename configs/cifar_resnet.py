@@ -87,9 +87,19 @@ def get_config(recipe="resnet20,cifar10"):
     config.train.nesterov = True
     config.train.weight_decay = 5e-4
     config.train.steps_per_execution = 1
+    # Or "mixed_float16", "mixed_bfloat16": faster on accelerators made for it (docs/long_runs.md).
+    config.train.precision = "float32"
+    config.train.accumulate = 1  # Parts in which a batch is run, to save memory.
+    # Momentum of an average of the weights, which is judged and exported; None: no average.
+    config.train.ema = config_dict.placeholder(float)
     config.train.augment = ml_collections.ConfigDict({"padding": 4, "flip": True})
 
-    config.checkpoint = ml_collections.ConfigDict({"every_steps": 1000})
+    # The last two are kept: where one is damaged the one before it is used.
+    config.checkpoint = ml_collections.ConfigDict({"every_steps": 1000, "keep_last": 2})
+    # Of so many hours of training one checkpoint is kept for good; None: none.
+    config.checkpoint.keep_every_hours = config_dict.placeholder(float)
+    # A row of logs/steps.csv every so many steps; the same for TensorBoard (extra `tensorboard`).
+    config.watch = ml_collections.ConfigDict({"every_steps": 50, "tensorboard": False})
     # Silent. 40 batches of 128 are 5,120 training images, enough for statistics per channel.
     config.calibration = ml_collections.ConfigDict({"batches": 40, "batch_size": 128})
     # The front is looked for among so many networks, those that the history's losses put first.

@@ -64,10 +64,20 @@ def get_config():
     config.train.nesterov = True
     config.train.weight_decay = 1e-4
     config.train.steps_per_execution = 1
+    # Or "mixed_float16", "mixed_bfloat16": faster on accelerators made for it (docs/long_runs.md).
+    config.train.precision = "float32"
+    config.train.accumulate = 1  # Parts in which a batch is run, to save memory.
+    # Momentum of an average of the weights, which is judged and exported; None: no average.
+    config.train.ema = config_dict.placeholder(float)
     # A digit fills its 8x8 pixels: one pixel of shift, and a mirrored digit is none.
     config.train.augment = ml_collections.ConfigDict({"padding": 1, "flip": False})
 
-    config.checkpoint = ml_collections.ConfigDict({"every_steps": 160})
+    # The last two are kept: where one is damaged the one before it is used.
+    config.checkpoint = ml_collections.ConfigDict({"every_steps": 160, "keep_last": 2})
+    # Of so many hours of training one checkpoint is kept for good; None: none.
+    config.checkpoint.keep_every_hours = config_dict.placeholder(float)
+    # A row of logs/steps.csv every so many steps; the same for TensorBoard (extra `tensorboard`).
+    config.watch = ml_collections.ConfigDict({"every_steps": 50, "tensorboard": False})
     # BatchNorm statistics of each point: 4 batches of 256 are the training images once.
     config.calibration = ml_collections.ConfigDict({"batches": 4, "batch_size": 256})
     # The front is looked for among so many networks, those that the history's losses put first.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_joslim.conversion import extract, make_slimmable
     from keras_joslim.front import ParetoFront, ParetoPoint
     from keras_joslim.graph.handlers import register_handler
+    from keras_joslim.label_smoothing import SmoothedCrossentropy
     from keras_joslim.platform_choice import platform_points
     from keras_joslim.schedules import (
         AdaptiveWidths,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     )
     from keras_joslim.search.restaurant import restaurant_weights
     from keras_joslim.slimmable_model import SlimmableModel
+    from keras_joslim.watching.run_log import RunLog
     from keras_joslim.width_search import search_widths
     from keras_joslim.width_space import ChannelGroup, WidthSpace
 
@@ -51,8 +53,10 @@ __all__ = [
     "Platform",
     "PlatformWidths",
     "RandomWidths",
+    "RunLog",
     "Schedule",
     "SlimmableModel",
+    "SmoothedCrossentropy",
     "UniformWidths",
     "WidthSpace",
     "calibrate_batch_norm",
@@ -86,8 +90,10 @@ _DEFINED_IN = {
     "Platform": "schedules",
     "PlatformWidths": "schedules",
     "RandomWidths": "schedules",
+    "RunLog": "watching.run_log",
     "Schedule": "schedules",
     "SlimmableModel": "slimmable_model",
+    "SmoothedCrossentropy": "label_smoothing",
     "UniformWidths": "schedules",
     "WidthSpace": "width_space",
     "calibrate_batch_norm": "batch_norm",

@@ -4,8 +4,12 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import tempfile
+
+# What `tempfile` puts behind the name of the file or directory that is being written.
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
 def write_bytes(path, data):
@@ -58,14 +62,33 @@ def directory(path):
             # rename(2) replaces no directory that has content: move the old one aside.
             old = pathlib.Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
             os.replace(path, old / "old")
-            os.replace(temporary, path)
-            shutil.rmtree(old, ignore_errors=True)
+            try:
+                os.replace(temporary, path)
+            except BaseException:
+                os.replace(old / "old", path)
+                raise
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
         else:
             os.replace(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _sync_directory(path.parent)
+
+
+def remove_leftovers(folder):
+    """Removes what writers that were killed have left in a folder: half-written files.
+
+    Only the one process that writes there may call it, while it writes nothing.
+    """
+    for path in pathlib.Path(folder).glob(".*"):
+        if _TEMPORARY.fullmatch(path.name):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def _umask():

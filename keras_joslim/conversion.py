@@ -60,7 +60,8 @@ def extract(model, widths, name=None):
     """The sub-network at `widths` as an ordinary Keras model with copied slices.
 
     Its outputs are the slimmable model's at those widths. Nothing of this library
-    is left in it. BatchNormalization statistics are slices of the full network's:
+    is left in it; of a model of mixed precision it is the float32 network, as TFLite
+    needs it. BatchNormalization statistics are slices of the full network's:
     calibrate them (`calibrate_batch_norm`) before the model is used or judged.
 
     Args:

@@ -1,5 +1,6 @@
 """Judging a sub-network on data: loss, metrics, and how sure the loss is."""
 
+import collections.abc
 import functools
 import hashlib
 import json
@@ -9,8 +10,11 @@ import numpy as np
 
 from keras_joslim.losses_per_output import TaskLosses
 
+# Examples that are judged at a time.
+JUDGED_TOGETHER = 256
 
-def batches_of(data, batch_size=256):
+
+def batches_of(data, batch_size=JUDGED_TOGETHER):
     """Iterates `(x, y, sample_weight)` batches of arrays or of a dataset of batches.
 
     Args:
@@ -47,7 +51,9 @@ class Judge:
 
     Args:
         model: the compiled `SlimmableModel`, or any compiled `keras.Model`, built.
-        data: see `batches_of`.
+        data: see `batches_of`. What can be iterated again (a `tf.data.Dataset`) is, for each
+            network, and must give the same batches: so images of files are never all in memory.
+            An iterator is read once and kept.
 
     Example:
 
@@ -57,8 +63,10 @@ class Judge:
     """
 
     def __init__(self, model, data):
-        self._data = list(batches_of(data))
-        if not self._data:
+        # An iterator would be at its end after one network.
+        self._data = list(data) if isinstance(data, collections.abc.Iterator) else data
+        first = next(batches_of(self._data), None)
+        if first is None:
             raise ValueError("There is no data to measure on: the dataset is empty.")
         if not model.compiled:
             raise ValueError(
@@ -67,27 +75,33 @@ class Judge:
             )
         self._model = model
         if hasattr(model, "losses_per_output"):
-            self._losses = model.losses_per_output(self._data[0])
+            self._losses = model.losses_per_output(first)
         else:
-            self._losses = _task_losses(model, self._data[0])
+            self._losses = _task_losses(model, first)
 
     @property
     def size(self):
         """Number of examples."""
-        return sum(len(keras.tree.flatten(x)[0]) for x, _, _ in self._data)
+        return self._identity[0]
 
-    @functools.cached_property
+    @property
     def sha256(self):
         """A hash over the data and the losses, 64 hexadecimal digits: what is measured on."""
-        digest = hashlib.sha256(json.dumps(self._losses.describe()).encode())
-        for batch in self._data:
+        return self._identity[1]
+
+    @functools.cached_property
+    def _identity(self):
+        """Size and hash, from one reading of the data."""
+        size, digest = 0, hashlib.sha256(json.dumps(self._losses.describe()).encode())
+        for batch in batches_of(self._data):
+            size += len(keras.tree.flatten(batch[0])[0])
             for part in batch:
                 given = [array for array in keras.tree.flatten(part) if array is not None]
                 arrays = [np.asarray(array) for array in given]
                 digest.update(str([(a.dtype.str, a.shape) for a in arrays]).encode())
                 for array in arrays:
                     digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return size, digest.hexdigest()
 
     def measure(self, predict):
         """Loss and metrics of one network.
@@ -102,7 +116,7 @@ class Judge:
         # The metrics of the model itself, borrowed: a network is not compiled for this.
         self._model.reset_metrics()
         total, examples, results, per_example = 0.0, 0, {}, []
-        for x, y, weight in self._data:
+        for x, y, weight in batches_of(self._data):
             y_pred = predict(x)
             count = len(keras.tree.flatten(x)[0])
             total += float(self._losses.task(y, y_pred, weight)) * count

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_joslim import sandwich
+
 
 class HistoryLosses:
     """Task losses at many widths, BatchNormalization on the batch's statistics.
@@ -11,6 +13,8 @@ class HistoryLosses:
     Args:
         network: the slimmable network, called with `[inputs, widths]`.
         losses: the `LossesPerOutput` of the compiled model.
+        workers: the model's `OneWorker` or `Workers`. Several share out the networks, each on the
+            whole batch, and all get the losses of all; all must call at the same point.
 
     Call arguments:
         widths: int `(n, groups)`, legal.
@@ -19,12 +23,23 @@ class HistoryLosses:
     Returns of a call: float64 numpy `(n,)`.
     """
 
-    def __init__(self, network, losses):
+    def __init__(self, network, losses, workers):
         self._network = network
         self._losses = losses
+        self._workers = workers
         self._function = tf.function(self._trace, autograph=False)
 
     def __call__(self, widths, x, y, sample_weight=None):
+        index, count = self._workers.index, self._workers.count
+        own = (
+            self._measured(widths[index::count], x, y, sample_weight) if len(widths) > index else []
+        )
+        losses = np.zeros(len(widths))
+        for part, measured in enumerate(self._workers.gather(own)):
+            losses[part::count] = measured
+        return losses
+
+    def _measured(self, widths, x, y, sample_weight):
         data = (x, y, sample_weight)
         # The number of networks is left open, so that a growing history is traced once.
         spec = tf.TensorSpec((None, widths.shape[-1]), tf.int32)
@@ -33,11 +48,13 @@ class HistoryLosses:
         )
         function = self._function.get_concrete_function(spec, *specs)
         flat = [v for v in keras.tree.flatten(data) if v is not None]
-        return function(tf.constant(widths), *flat).numpy().astype(np.float64)
+        return function(tf.constant(widths), *flat).numpy().astype(np.float64).tolist()
 
     def _trace(self, widths, x, y, sample_weight):
         def one(vector):
             y_pred = self._network([x, vector], training=False, batch_statistics=True)
-            return tf.cast(self._losses.task(y, y_pred, sample_weight), tf.float32)
+            # Keras divides a loss among the replicas wherever a strategy is in scope.
+            loss = sandwich.unscaled(self._losses.task(y, y_pred, sample_weight))
+            return tf.cast(loss, tf.float32)
 
         return tf.map_fn(one, widths, fn_output_signature=tf.float32, parallel_iterations=1)

@@ -12,6 +12,7 @@ import sys
 
 # Every class that is written into a `.keras` file is defined in one of these.
 MODULES = (
+    "keras_joslim.label_smoothing",
     "keras_joslim.layers",
     "keras_joslim.schedules.learning_rate",
     "keras_joslim.slimmable_model",

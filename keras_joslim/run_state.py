@@ -1,5 +1,7 @@
 """What a training run keeps beside the weights: the networks to train and what came of them."""
 
+import time
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -21,6 +23,8 @@ class RunState:
             trains row `i % steps`.
         keeps_losses: bool variable: whether task losses of all networks are kept.
         task_losses: float32 `(steps, networks)` variable, rows as in `training_widths`.
+        input_ready: float64 variable, the time (as `time.time()`) when a batch was there, the
+            first one since the widths were set.
     """
 
     def __init__(self, space):
@@ -42,6 +46,7 @@ class RunState:
                 "task_losses",
                 tf.VariableAggregation.MEAN,
             )
+            self.input_ready = _variable(0.0, tf.float64, (), "input_ready", first)
         self._shape = rows.shape[:2]
 
     # -- between steps -------------------------------------------------------
@@ -65,6 +70,7 @@ class RunState:
                 f"first. Received: shape={rows.shape} for {len(full)} groups"
             )
         self.training_widths.assign(rows)
+        self.input_ready.assign(0.0)
         if rows.shape[:2] != self._shape:
             self._shape = rows.shape[:2]
             self.task_losses.assign(np.full(self._shape, np.nan, np.float32))
@@ -87,18 +93,35 @@ class RunState:
         rows = self.training_widths.read_value()
         return rows[self._row(step, rows)]
 
-    def note_non_finite(self, step, full_loss, bad_row):
+    def note_input(self, batch):
+        """Notes when a batch was there, the first one since the widths were set.
+
+        Where task losses are kept, for both are what a run is watched by.
+
+        Args:
+            batch: structure of tensors.
+        """
+        seen, watched = self.input_ready.read_value(), self.keeps_losses.read_value()
+        with tf.control_dependencies([t for t in keras.tree.flatten(batch) if t is not None]):
+            # Not `tf.timestamp`, which a deterministic run refuses.
+            now = tf.cond(
+                watched & (seen == 0),
+                lambda: tf.numpy_function(_now, [], tf.float64),
+                lambda: seen,
+            )
+        self.input_ready.assign(now)
+
+    def note_non_finite(self, step, bad_row):
         """Notes the first network whose loss was not finite.
 
         Args:
             step: int scalar, the optimizer step.
-            full_loss: the full network's loss.
-            bad_row: the row of the first narrow network whose loss was not finite, or -1.
+            bad_row: int32, the row of the first network of it whose loss was not finite, or -1.
         """
-        row = tf.where(tf.math.is_finite(full_loss), bad_row, 0)
-        now = tf.stack([tf.cast(step, tf.int64), tf.cast(row, tf.int64)])
+        bad_row = _of_all_replicas(bad_row, tf.shape(self.training_widths.read_value())[1])
+        now = tf.stack([tf.cast(step, tf.int64), tf.cast(bad_row, tf.int64)])
         seen = self._non_finite.read_value()
-        self._non_finite.assign(tf.where((row >= 0) & (seen[0] < 0), now, seen))
+        self._non_finite.assign(tf.where((bad_row >= 0) & (seen[0] < 0), now, seen))
 
     def keep_losses(self, step, losses):
         """Keeps the task losses of a step's networks, `(networks,)`; NaN where not wanted."""
@@ -109,6 +132,20 @@ class RunState:
 
     def _row(self, step, rows):
         return tf.math.floormod(tf.cast(step, tf.int32), tf.shape(rows)[0])
+
+
+def _of_all_replicas(bad_row, networks):
+    """The first bad row that any replica has, on all of them: they stop together."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return bad_row
+    bad = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.one_hot(bad_row, networks)) > 0
+    return tf.where(tf.reduce_any(bad), tf.argmax(bad, output_type=tf.int32), -1)
+
+
+def _now():
+    # Run eagerly, TensorFlow makes a float32 of a float.
+    return np.float64(time.time())
 
 
 def _variable(value, dtype, shape, name, aggregation):

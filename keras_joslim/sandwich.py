@@ -1,14 +1,74 @@
-"""The narrow half of a sandwich step, and coupled weight decay."""
+"""The passes of a sandwich step over all its networks, and coupled weight decay."""
 
 import contextlib
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
+from keras import ops
 
 from keras_joslim.layers import SlimLayer
 
 
-def narrow_passes(model, losses, x, y, sample_weight, targets, networks, gradients, keep):
+class Passes(NamedTuple):
+    """What the passes of one batch over all networks of a step give.
+
+    Attributes:
+        gradients: one tensor a trainable weight, summed over the networks; of the scaled loss.
+        loss: the full network's, with what regularisers add to it.
+        task_losses: `(networks,)`, without that; NaN where they are not known, see `passes`.
+        bad_row: int32, the row of the first network whose loss was not finite; -1: none.
+    """
+
+    gradients: list
+    loss: tf.Tensor
+    task_losses: tf.Tensor
+    bad_row: tf.Tensor
+
+
+def passes(model, x, y, sample_weight, networks, keep, update_statistics=True):
+    """Runs a batch forwards and backwards through the full network, then the narrow ones.
+
+    The compiled metrics take in the full network's outputs.
+
+    Args:
+        model: the compiled `SlimmableModel`.
+        x, y, sample_weight: the batch.
+        networks: int32 `(networks, groups)`, the full network first.
+        keep: bool tensor: whether the task losses of all are wanted, not only of the ends.
+        update_statistics: whether moving statistics take in this batch.
+
+    Returns:
+        `Passes`.
+    """
+    weights = model.trainable_weights
+    held = contextlib.nullcontext() if update_statistics else _statistics_held(model)
+    with tf.GradientTape() as tape, held:
+        # Widths known while tracing: the full network is built without slices.
+        full = tf.constant(model.width_space.full)
+        y_full = model.network([x, full], training=True, update_statistics=update_statistics)
+        loss = model._compute_loss(x, y, y_full, sample_weight, training=True)
+        scaled = model.optimizer.scale_loss(loss)
+    gradients = dense(tape.gradient(scaled, weights), weights)
+    # Regularisers and losses that layers add have been counted.
+    model.network._clear_losses()
+    losses = model._output_losses()
+    targets = keras.tree.map_structure(ops.stop_gradient, y_full)
+    gradients, task_losses, bad_row = _narrow_passes(
+        model, losses, x, y, sample_weight, targets, networks, gradients, keep
+    )
+    full_task = unscaled(losses.task(y, targets, sample_weight))
+    model.compute_metrics(x, y, y_full, sample_weight=sample_weight)
+    loss = unscaled(loss)
+    return Passes(
+        gradients,
+        loss,
+        tf.tensor_scatter_nd_update(task_losses, [[0]], [full_task]),
+        tf.where(tf.math.is_finite(loss), bad_row, 0),
+    )
+
+
+def _narrow_passes(model, losses, x, y, sample_weight, targets, networks, gradients, keep):
     """Adds the distillation gradients of all but the first network, one after the other.
 
     A loop, not an unrolled graph: memory stays near one network's, and the number of

@@ -7,21 +7,24 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_joslim import sandwich
+from keras_joslim.distribution.model import DistributedModel
 from keras_joslim.graph import layer_calls as calls
 from keras_joslim.graph.convert import copy_weights
 from keras_joslim.graph.walk import layers_in_order
 from keras_joslim.history_losses import HistoryLosses
+from keras_joslim.loss_scaling import refuse_vanished_scale
 from keras_joslim.losses_per_output import LossesPerOutput
 from keras_joslim.run_state import RunState
 from keras_joslim.schedules.front_progress import FrontMonitor
 from keras_joslim.schedules.schedule import Schedule
 from keras_joslim.schedules.uniform import UniformWidths
+from keras_joslim.search.whole_number import whole_number
+from keras_joslim.training_step import sandwich_step
 from keras_joslim.width_space import WidthSpace
 
 
 @keras.saving.register_keras_serializable("keras_joslim")
-class SlimmableModel(keras.Model):
+class SlimmableModel(DistributedModel):
     """One set of weights, every layer runnable at fewer channels.
 
     Made by `make_slimmable`. `fit`, `evaluate`, `predict` and callbacks work as on
@@ -51,7 +54,10 @@ class SlimmableModel(keras.Model):
     """
 
     def __init__(self, network, width_space, original, name=None, **kwargs):
-        super().__init__(name=name, **kwargs)
+        # By its policy `compile` knows whether losses are to be scaled. Inputs are the layers' to
+        # cast: images lose nothing on the way to them.
+        policy = {"dtype": _policy(network), "autocast": False}
+        super().__init__(name=name, **{**policy, **kwargs})
         self.network = network
         self.width_space = width_space
         self.original = original
@@ -59,6 +65,7 @@ class SlimmableModel(keras.Model):
         self.network._register_call_context_args("batch_statistics", "update_statistics")
         self.smallest_loss_tracker = keras.metrics.Mean(name="smallest_loss")
         self.weight_decay = 0.0
+        self.accumulate = 1
         self._distillation = None
         self._losses_per_output = None
         self._run = RunState(width_space)
@@ -126,10 +133,11 @@ class SlimmableModel(keras.Model):
         *,
         weight_decay=0.0,
         distillation=None,
+        accumulate=1,
         jit_compile="auto",
         **kwargs,
     ):
-        """Configures training, as `keras.Model.compile`, with two more arguments.
+        """Configures training, as `keras.Model.compile`, with three more arguments.
 
         Args:
             optimizer: any Keras optimizer.
@@ -143,11 +151,13 @@ class SlimmableModel(keras.Model):
             distillation: the distillation loss of outputs whose own loss is neither a
                 (sparse) categorical or binary cross-entropy nor MSE, MAE or Huber: a
                 dict by output name, or one loss if there is one output.
+            accumulate: parts in which each batch is run, one after the other, to save memory;
+                still one optimizer step a batch, see `accumulated_passes`.
             jit_compile: must not be `True`: XLA compiles again for every new width.
             **kwargs: further arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: `jit_compile=True`, a negative weight decay.
+            ValueError: `jit_compile=True`, a negative weight decay, `accumulate` below 1.
         """
         if jit_compile is True:
             raise ValueError(
@@ -158,6 +168,7 @@ class SlimmableModel(keras.Model):
         if not weight_decay >= 0:
             raise ValueError(f"Weight decay is not negative. Received: weight_decay={weight_decay}")
         self.weight_decay = float(weight_decay)
+        self.accumulate = whole_number("accumulate", accumulate, 1)
         self._distillation = distillation
         self._losses_per_output = None
         self._history_losses = None
@@ -174,6 +185,7 @@ class SlimmableModel(keras.Model):
         config = super().get_compile_config()
         if config:
             config["weight_decay"] = self.weight_decay
+            config["accumulate"] = self.accumulate
             config["distillation"] = keras.saving.serialize_keras_object(self._distillation)
             config.pop("jit_compile", None)
         return config
@@ -215,9 +227,14 @@ class SlimmableModel(keras.Model):
         """float64 `(steps, networks)`: task losses of the last execution, as in `training_widths`.
 
         Of each network on the batch that it was trained on, in training mode; the mean over
-        replicas. NaN where the schedule of the run has no `needs_task_losses`.
+        replicas. NaN where no callback of the run has `needs_task_losses`.
         """
         return self._run.task_losses.numpy().astype(np.float64)
+
+    @property
+    def input_ready(self):
+        """When the first batch of the last execution was there, as `time.time()` has it."""
+        return float(self._run.input_ready.numpy())
 
     def fit(self, *args, callbacks=None, **kwargs):
         """Trains by sandwich steps; see `keras.Model.fit` for the arguments.
@@ -238,7 +255,8 @@ class SlimmableModel(keras.Model):
             given = [UniformWidths(), *given]
         # What these add to the logs is for all callbacks after them, whatever the user's order.
         given.sort(key=lambda c: not isinstance(c, (Schedule, FrontMonitor)))
-        self._run.begin(any(s.needs_task_losses for s in schedules))
+        wanted = any(getattr(c, "needs_task_losses", False) for c in given)
+        self._run.begin(any(self.workers.gather(wanted)))
         return super().fit(*args, callbacks=given, **kwargs)
 
     def train_step(self, data):
@@ -249,37 +267,9 @@ class SlimmableModel(keras.Model):
         x = keras.tree.map_structure(
             lambda v: tf.convert_to_tensor(v) if isinstance(v, np.ndarray) else v, x
         )
-        # Before the optimizer moves it on.
-        step = tf.cast(self.optimizer.iterations, tf.int64)
-        networks, keep = self._run.networks(step), self._run.keeps_losses.read_value()
-        weights = self.trainable_weights
-
-        with tf.GradientTape() as tape:
-            # Widths known while tracing: the full network is built without slices.
-            full = tf.constant(self.width_space.full)
-            y_full = self.network([x, full], training=True, update_statistics=True)
-            loss = self._compute_loss(x, y, y_full, sample_weight, training=True)
-            scaled = self.optimizer.scale_loss(loss)
-        gradients = sandwich.dense(tape.gradient(scaled, weights), weights)
-        full_loss = sandwich.unscaled(loss)
-        batch = tf.shape(next(v for v in keras.tree.flatten(x) if v is not None))[0]
-        self._loss_tracker.update_state(full_loss, sample_weight=batch)
-
-        losses = self._output_losses()
-        targets = keras.tree.map_structure(ops.stop_gradient, y_full)
-        gradients, task_losses, bad_row = sandwich.narrow_passes(
-            self, losses, x, y, sample_weight, targets, networks, gradients, keep
-        )
-        last_loss = tf.where(tf.shape(networks)[0] > 1, task_losses[-1], full_loss)
-        self.smallest_loss_tracker.update_state(last_loss, sample_weight=batch)
-        self._run.note_non_finite(step, full_loss, bad_row)
-        # Without what regularisers add to the loss that it is trained by.
-        full_task = sandwich.unscaled(losses.task(y, targets, sample_weight))
-        task_losses = tf.tensor_scatter_nd_update(task_losses, [[0]], [full_task])
-        self._run.keep_losses(step, task_losses)
-        gradients = sandwich.decayed(self, gradients)
-        self.optimizer.apply_gradients(zip(gradients, weights))
-        return self.compute_metrics(x, y, y_full, sample_weight=sample_weight)
+        self._run.note_input(x)
+        sandwich_step(self, self._run, x, y, sample_weight)
+        return self.get_metrics_result()
 
     def losses_per_output(self, batch):
         """The compiled losses output by output, made ready with one `(x, y, weight)` batch."""
@@ -301,8 +291,10 @@ class SlimmableModel(keras.Model):
 
         Raises:
             NonFiniteLossError: naming the step, the network and its widths.
+            ArithmeticError: in mixed precision, gradients are not finite at any loss scale.
         """
         self._run.raise_if_non_finite()
+        refuse_vanished_scale(self.optimizer)
 
     # -- the history ---------------------------------------------------------
 
@@ -311,7 +303,8 @@ class SlimmableModel(keras.Model):
 
         This is how a history is re-calibrated (Joslim, algorithm 1): one compiled
         loop over the networks, with today's weights, nothing of the model changed,
-        dropout off.
+        dropout off. Several workers share out the networks, each on the whole batch, and
+        all get the losses of all: then all must call this at the same point.
 
         Args:
             widths: int `(n, groups)`.
@@ -328,7 +321,7 @@ class SlimmableModel(keras.Model):
         self.losses_per_output(data)
         widths = np.atleast_2d(self.width_space.validate(widths))
         if self._history_losses is None:
-            self._history_losses = HistoryLosses(self.network, self._output_losses())
+            self._history_losses = HistoryLosses(self.network, self._output_losses(), self.workers)
         return self._history_losses(widths, *data)
 
     # -- saving --------------------------------------------------------------
@@ -387,6 +380,12 @@ class SlimmableModel(keras.Model):
     def build_from_config(self, config):
         # The network comes built.
         return
+
+
+def _policy(network):
+    """The policy of mixed precision that layers of the network have; else `None`, Keras's own."""
+    policies = [layer.dtype_policy for layer in network.layers]
+    return next((policy for policy in policies if policy.name.startswith("mixed_")), None)
 
 
 def _as_list(callbacks):

@@ -21,7 +21,7 @@ def network(case):
     layers = keras.layers
     inputs = keras.Input((6, 6, 2), name="image")
     x = layers.Conv2D(6, 3, name="stem")(inputs)
-    if case != "plain":
+    if case not in ("plain", "parts"):
         x = layers.BatchNormalization(momentum=0.8, name="norm")(x)
     x = layers.ReLU()(x)
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 1, name="expand")(x))
@@ -37,10 +37,10 @@ def batches(case, replicas):
     get the same four images: so does one device, alone.
     """
     rng = np.random.default_rng(0)
-    count = 2 * HALF if case == "plain" else HALF
+    count = 2 * HALF if case in ("plain", "parts") else HALF
     x = rng.normal(size=(STEPS, count, 6, 6, 2)).astype("float32")
     y = rng.integers(0, 3, (STEPS, count))
-    if case != "plain" and replicas == 2:
+    if case not in ("plain", "parts") and replicas == 2:
         x, y = np.concatenate([x, x], axis=1), np.concatenate([y, y], axis=1)
     return tf.data.Dataset.from_tensor_slices((x, y))
 
@@ -82,6 +82,7 @@ def main(case, replicas, output):
             "sparse_categorical_crossentropy",
             metrics=["accuracy"],
             weight_decay=0.05,
+            accumulate=2 if case == "parts" else 1,
         )
         history = slim.fit(
             batches(case, replicas),

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_joslim as kj
 from tests.sandwich_recursion import Given, images, network, rows_of, trainable
@@ -80,3 +81,24 @@ def test_an_overflowing_gradient_is_skipped_and_the_widths_are_drawn_for_the_ste
     start = dict(zip([v.path for v in slim.network.variables], weights, strict=True))
     for variable in slim.network.trainable_variables:
         np.testing.assert_array_equal(np.asarray(variable), start[variable.path])
+
+
+@tf.custom_gradient
+def _without_gradient(outputs):
+    return tf.identity(outputs), lambda upstream: upstream * float("nan")
+
+
+def _poisoned(y, outputs):
+    return keras.losses.mean_squared_error(y, _without_gradient(outputs))
+
+
+def test_gradients_that_are_never_finite_end_the_run_by_name():
+    """Losses are finite, so nothing else would: every step is skipped."""
+    slim = kj.make_slimmable(network(activation="linear"), 0.25)
+    scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.2), initial_scale=2.0**-21)
+    slim.compile(scaling, _poisoned, distillation=_poisoned, run_eagerly=True)
+    x, _ = images(24)
+    with pytest.raises(ArithmeticError, match="not finite at any scale.* at step 0 ") as caught:
+        slim.fit(x, np.ones((24, 3)), batch_size=4, verbose=0)
+    assert not isinstance(caught.value, kj.NonFiniteLossError)
+    assert float(scaling.dynamic_scale) == 2.0**-25

@@ -38,6 +38,15 @@ def test_two_replicas_train_what_one_does(tmp_path, case):
             np.testing.assert_allclose(one[key], two[key], atol=1e-5, err_msg=key)
 
 
+@pytest.mark.slow
+def test_two_replicas_that_run_their_batch_in_parts_train_what_one_does(tmp_path):
+    one, two = _train("plain", 1, tmp_path), _train("parts", 2, tmp_path)
+    assert one.keys() == two.keys()
+    for key in one:
+        if key.startswith(("weight_", "log_")):
+            np.testing.assert_allclose(one[key], two[key], atol=1e-5, err_msg=key)
+
+
 def test_dropout_and_batch_norm_run_on_two_replicas(tmp_path):
     """Each replica drops its own channels, so nothing is there to compare but that it trains."""
     two = _train("dropout", 2, tmp_path)

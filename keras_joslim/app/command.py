@@ -46,6 +46,7 @@ class Command:
             together, before anything is loaded.
         actions: the second words that it has, one of which must be given.
         loads_keras: does it need TensorFlow and Keras?
+        needs_workdir: must --workdir be given?
 
     Example:
 
@@ -61,6 +62,7 @@ class Command:
     check: Callable | None = None
     actions: tuple = ()
     loads_keras: bool = False
+    needs_workdir: bool = True
 
     @property
     def words(self):

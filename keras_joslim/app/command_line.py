@@ -46,11 +46,12 @@ def parse(argv):
     if values.help:
         print(command_help(command, values))
         return None
-    if not values.workdir:
+    if command.needs_workdir and not values.workdir:
         raise UsageError(f"`joslim {command.words}` needs --workdir=DIRECTORY")
     for name in given_flags(values):
-        if name not in (*COMMON, *command.flags):
-            owners = [other.name for other in COMMANDS.values() if name in other.flags]
+        if name not in (*_common(command), *command.flags):
+            taking = ((*_common(other), *other.flags) for other in COMMANDS.values())
+            owners = [key for key, flags in zip(COMMANDS, taking) if name in flags]
             raise UsageError(refusal(name, command.name, owners))
     config = None if config is None else _plain(config.to_dict())
     if values.formats == []:
@@ -61,6 +62,11 @@ def parse(argv):
     if command.check:
         command.check(request)
     return command, request
+
+
+def _common(command):
+    """The flags that every command takes, as far as this one does."""
+    return [name for name in COMMON if name != "workdir" or command.needs_workdir]
 
 
 def _command(words, asks_for_help):

@@ -9,7 +9,7 @@ from keras_joslim import atomic
 from keras_joslim.app.fine_tuning import make_fine_tuning
 from keras_joslim.app.format_packages import refuse_missing_packages
 from keras_joslim.app.recipe import make_recipe
-from keras_joslim.evaluation import Judge
+from keras_joslim.evaluation import JUDGED_TOGETHER, Judge
 from keras_joslim.tflite.conversion_jobs import usable_jobs
 from keras_joslim.tflite.formats import find_format, find_formats
 from keras_joslim.tflite.manifest import FILE_NAME, sha256
@@ -62,7 +62,8 @@ def export(workdir, formats=None, points=None, jobs=None, say=print):
     chosen = f" ({', '.join(names)})" if len(names) < len(front) else ""
     say(f"Exporting {count}{chosen} as {', '.join(formats)}.")
     failures = {}
-    with tqdm(total=len(names) * len(formats), desc="exporting", leave=False) as bar:
+    progress = tqdm(total=len(names) * len(formats), desc="exporting", leave=False)
+    with data.reading(), progress as bar:
 
         def failed(point, name, error):
             failures[point, name] = error
@@ -72,10 +73,10 @@ def export(workdir, formats=None, points=None, jobs=None, say=print):
             {name: workdir.place / front[name].files["keras"] for name in names},
             workdir.place,
             formats,
-            images=data.validation.images[:_IMAGES_COMPARED],
+            images=data.validation.arrays(_IMAGES_COMPARED)[0],
             representative=_representative(recipe),
             fine_tuning=make_fine_tuning(workdir, front, recipe, formats),
-            judge=Judge(recipe.model, (data.validation.images, data.validation.labels)),
+            judge=Judge(recipe.model, data.validation.batches(JUDGED_TOGETHER)),
             metadata={
                 name: {
                     "widths": list(front[name].widths),
@@ -98,7 +99,9 @@ def export(workdir, formats=None, points=None, jobs=None, say=print):
     _say_unquantised(manifest, names, formats, say)
     front = _with_files(front, manifest, names, formats)
     front.save(workdir.front_file)
-    front = _with_tests(front, manifest, Judge(recipe.model, (data.test.images, data.test.labels)))
+    judge = Judge(recipe.model, data.test.batches(JUDGED_TOGETHER))
+    with data.reading():
+        front = _with_tests(front, manifest, judge)
     front.save(workdir.front_file)
     return front
 
@@ -130,7 +133,7 @@ def export_one_file(workdir, points=None, say=print):
         report = tflite.export_single_file(
             {name: workdir.place / front[name].files["keras"] for name in names},
             workdir.single_file,
-            images=validation.images[:_IMAGES_COMPARED],
+            images=validation.arrays(_IMAGES_COMPARED)[0],
             on_progress=lambda *_: bar.update(),
         )
     largest = max(point.own_bytes for point in report.points)
@@ -229,10 +232,11 @@ def _with_tests(front, manifest, judge):
 
 def _representative(recipe):
     """Training images without augmentation, the same ones each time."""
-    images = recipe.data.train.images
-    count = min(_REPRESENTATIVE, len(images))
-    chosen = np.random.default_rng(0).choice(len(images), count, replace=False)
-    return images[np.sort(chosen)]
+    train = recipe.data.train
+    count = min(_REPRESENTATIVE, len(train))
+    chosen = np.random.default_rng(0).choice(len(train), count, replace=False)
+    images, _ = train.arrays(np.sort(chosen))
+    return images
 
 
 def _say_unquantised(manifest, names, formats, say):

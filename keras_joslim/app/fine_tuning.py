@@ -1,6 +1,7 @@
 """`export.fine_tuning` of a config: how the formats that are made by training are trained."""
 
 import dataclasses
+import math
 
 import keras
 
@@ -12,6 +13,8 @@ _FIELDS = (
     *("steps", "batch_size", "learning_rate", "distillation"),
     *("clusters", "sparsity", "int8"),
 )
+# Training images are handed to another process in memory: of large ones the first, 3,500 of 224 px.
+_MOST_BYTES = 2 * 1024**3
 
 
 def fine_tuning_fields(config):
@@ -54,8 +57,9 @@ def make_fine_tuning(workdir, front, recipe, formats):
     if not any(find_format(name).fine_tuned for name in formats):
         return None
     train = recipe.data.train
+    most = max(_MOST_BYTES // (4 * math.prod(train.image_shape)), 1)
     settings = FineTuning(
-        (train.images, train.labels), recipe.model.loss, **fine_tuning_fields(recipe.config)
+        train.arrays(min(len(train), most)), recipe.model.loss, **fine_tuning_fields(recipe.config)
     )
     if settings.distillation == 0:
         return settings

@@ -8,6 +8,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from keras_joslim.app.choices import SEARCHES, TARGETS, checked_cost
+from keras_joslim.distribution.choice import STRATEGIES
 from keras_joslim.tflite.formats import FORMATS
 
 # What every command takes.
@@ -59,7 +60,18 @@ _OF_A_TRAINING = (
 )
 
 _ALL = (
-    Flag("workdir", "Directory of the run; required."),
+    Flag(
+        "workdir",
+        "Directory of the run; required.",
+        refusal="--workdir is the directory of a run; `joslim {command}` needs and makes none",
+    ),
+    # -- run, train
+    Flag(
+        "strategy",
+        "On what to train: none, one device; mirrored, all devices of this machine; multi_worker, "
+        "the machines that TF_CONFIG names (default: none).",
+        **_one_of(*STRATEGIES),
+    ),
     # -- search
     Flag(
         "method",

@@ -49,7 +49,9 @@ def command_help(command, values):
         command: the `Command`.
         values: the `FlagValues` of all flags; those of a recipe that is given are shown too.
     """
-    usage = f"usage: joslim {command.words} --workdir=DIRECTORY {command.usage}".rstrip()
+    where = COMMON[:1] if command.needs_workdir else ()
+    directory = "--workdir=DIRECTORY " if where else ""
+    usage = f"usage: joslim {command.words} {directory}{command.usage}".rstrip()
     return "\n".join(
         [
             f"joslim {command.name}: {command.summary}",
@@ -59,7 +61,7 @@ def command_help(command, values):
             ),
             "",
             "Flags:",
-            *flag_lines(values, (COMMON[0], *command.flags, *COMMON[1:])),
+            *flag_lines(values, (*where, *command.flags, *COMMON[1:])),
             "",
             f"Example: joslim {command.name} {command.example}",
         ]

@@ -5,14 +5,21 @@ import sys
 
 from keras_joslim.app.command import UsageError
 from keras_joslim.app.command_line import parse
+from keras_joslim.termination import Terminated, Termination
 
 __all__ = ["UsageError", "main", "run"]
 
 
 def run():
-    """Entry point of the command: exits 0, or 2 after one line on what is wrong."""
+    """Entry point of the command: exits 0, or 2 after one line on what is wrong.
+
+    After a SIGTERM, as a preemptible machine gets it, that nothing was lost by: 0 too.
+    """
     try:
-        main(sys.argv)
+        with Termination():
+            main(sys.argv)
+    except Terminated as end:
+        print(f"joslim: SIGTERM: {end}; the same command goes on", file=sys.stderr)
     except BrokenPipeError:
         # `joslim --help | head`: nobody reads on.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -238,4 +238,4 @@ def calibration_part(config, data):
     size = min(config["method"]["calibration_size"], len(data.validation))
     rng = np.random.default_rng(config["seed"])
     chosen = np.sort(rng.choice(len(data.validation), size, replace=False))
-    return data.validation.images[chosen], data.validation.labels[chosen]
+    return data.validation.arrays(chosen)

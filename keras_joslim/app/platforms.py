@@ -6,6 +6,7 @@ from keras_joslim.app.methods import make_platforms, platform_entries
 from keras_joslim.app.recipe import make_recipe
 from keras_joslim.app.train import restored
 from keras_joslim.app.workdir import Workdir
+from keras_joslim.evaluation import JUDGED_TOGETHER
 from keras_joslim.front import ParetoFront
 from keras_joslim.platform_choice import (
     PlatformPoints,
@@ -103,14 +104,15 @@ def _made(workdir, recipe, targets, judged, say):
         )
     data = recipe.data
     say(f"Choosing among {len(judged.history)} networks for {len(chosen)} budgets.")
-    made = platform_points(
-        model,
-        targets,
-        judged.history,
-        (data.validation.images, data.validation.labels),
-        recipe.calibration_batches(),
-    )
-    made = made.measure_test(model, (data.test.images, data.test.labels))
+    with data.reading():
+        made = platform_points(
+            model,
+            targets,
+            judged.history,
+            data.validation.batches(JUDGED_TOGETHER),
+            recipe.calibration_batches(),
+        )
+        made = made.measure_test(model, data.test.batches(JUDGED_TOGETHER))
     front = made.front.save_models(place.place)
     front.save(place.front_file)
     return PlatformPoints(front, made.choices)

@@ -7,7 +7,11 @@ import keras
 from keras_joslim import datasets, models
 from keras_joslim.app import methods
 from keras_joslim.app.fine_tuning import fine_tuning_fields
+from keras_joslim.app.long_runs import long_run, steps_per_epoch
+from keras_joslim.app.precision import in_precision
 from keras_joslim.conversion import make_slimmable
+from keras_joslim.distribution.per_worker import synchronize_batch_norm
+from keras_joslim.label_smoothing import SmoothedCrossentropy
 from keras_joslim.schedules import FrontMonitor, WarmupLinearDecay
 
 
@@ -33,21 +37,26 @@ class Recipe:
     schedule: keras.callbacks.Callback
     monitor: keras.callbacks.Callback | None
     calibration_data: tuple
-    stream: datasets.Stream
+    stream: datasets.Stream | datasets.PhotoStream
 
     @property
     def epochs(self):
         return self.config["train"]["epochs"]
 
     @property
+    def steps_per_epoch(self):
+        """Optimizer steps of an epoch, a whole number of executions."""
+        return steps_per_epoch(self.config["train"], self.stream)
+
+    @property
     def steps(self):
         """Optimizer steps of the whole run."""
-        return self.epochs * self.stream.steps_per_epoch
+        return self.epochs * self.steps_per_epoch
 
     def calibration_batches(self):
         """Batches of training images, not augmented, for BatchNorm calibration."""
         size, count = (self.config["calibration"][k] for k in ("batch_size", "batches"))
-        images = self.data.train.images[: size * count]
+        images, _ = self.data.train.arrays(size * count)
         return [images[start : start + size] for start in range(0, len(images), size)]
 
 
@@ -65,12 +74,18 @@ def make_model(config):
 
 
 def _slimmable(config, data):
-    network = models.build(
-        config["model"]["name"],
-        input_shape=data.image_shape,
-        classes=data.num_classes,
-        **config["model"]["options"],
-    )
+    def build():
+        return models.build(
+            config["model"]["name"],
+            input_shape=data.image_shape,
+            classes=data.num_classes,
+            **config["model"]["options"],
+        )
+
+    fields = long_run(config)
+    network = in_precision(build, fields.precision)
+    if fields.sync_batch_norm:
+        synchronize_batch_norm(network)
     return make_slimmable(network, **config["slim"])
 
 
@@ -93,25 +108,26 @@ def make_recipe(config):
 def _make(config):
     _refuse_counts_below_one(config)
     fine_tuning_fields(config)
+    fields = long_run(config)
     keras.utils.set_random_seed(config["seed"])
     data = datasets.load(**config["data"])
     train = config["train"]
-    padding, flip = train["augment"]["padding"], train["augment"]["flip"]
-    augment = datasets.crop_and_flip(padding, flip) if padding or flip else None
-    stream = datasets.Stream(
-        data.train.images, data.train.labels, train["batch_size"], config["seed"], augment
-    )
+    stream = data.training_stream(train["batch_size"], config["seed"], train["augment"])
     slim = _slimmable(config, data)
-    steps = train["epochs"] * stream.steps_per_epoch
+    per_epoch = steps_per_epoch(train, stream)
+    steps = train["epochs"] * per_epoch
     slim.compile(
         keras.optimizers.SGD(
-            _learning_rate(train, steps, stream.steps_per_epoch),
+            _learning_rate(train, steps, per_epoch),
             momentum=train["momentum"],
             nesterov=train["nesterov"],
+            use_ema=fields.ema is not None,
+            ema_momentum=fields.ema or 0.99,
         ),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        _loss(train),
         metrics=["accuracy"],
         weight_decay=train["weight_decay"],
+        accumulate=fields.accumulate,
         steps_per_execution=train["steps_per_execution"],
     )
     cost = methods.make_cost(config["cost"], slim)
@@ -131,9 +147,9 @@ def _refuse_counts_below_one(config):
             )
 
 
-def _learning_rate(train, steps, steps_per_epoch):
+def _learning_rate(train, steps, per_epoch):
     if train["schedule"] == "linear":
-        warmup = int(train["warmup_epochs"] * steps_per_epoch)
+        warmup = int(train["warmup_epochs"] * per_epoch)
         if warmup >= steps:
             raise ValueError(
                 f"train.warmup_epochs={train['warmup_epochs']} must be below "
@@ -145,3 +161,11 @@ def _learning_rate(train, steps, steps_per_epoch):
     raise ValueError(
         f"train.schedule is 'linear' or 'constant'. Received: train.schedule={train['schedule']!r}"
     )
+
+
+def _loss(train):
+    # Configs of older releases have no such field.
+    smoothing = train.get("label_smoothing", 0.0)
+    if smoothing:
+        return SmoothedCrossentropy(smoothing, from_logits=True)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

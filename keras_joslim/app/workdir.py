@@ -5,10 +5,12 @@ import pathlib
 import re
 
 from keras_joslim import atomic
+from keras_joslim.app.long_runs import with_defaults
+from keras_joslim.config_difference import first_difference
 
 _MARK = "keras_joslim run"
 # Sections of a config that do not shape the training: they may change in a trained run.
-_AFTER_TRAINING = ("export", "profile")
+_FREE = ("checkpoint", "export", "profile", "watch")
 
 
 class Workdir:
@@ -89,8 +91,8 @@ class Workdir:
     def claim(self, config):
         """Takes the directory for a run of `config`, or goes on with that very run.
 
-        Fields of `export` and `profile` may differ from the run's, as may all of a
-        run that has not trained yet: the directory then has the new config.
+        Fields of `checkpoint`, `export`, `profile` and `watch` may differ from the run's, as may
+        all of a run that has not trained yet: the directory then has the new config.
 
         Args:
             config: JSON dict.
@@ -101,7 +103,7 @@ class Workdir:
         """
         if self.config_file.exists():
             old = self.config()
-            difference = _first_difference(_training(old), _training(config))
+            difference = first_difference(_training(old), _training(config))
             if difference and self._is_trained():
                 field, then, now = difference
                 raise ValueError(
@@ -174,17 +176,5 @@ class Workdir:
 
 def _training(config):
     """The part of a config that shapes the training."""
-    return {name: value for name, value in config.items() if name not in _AFTER_TRAINING}
-
-
-def _first_difference(old, new, prefix=""):
-    """The first field in which two nested dicts differ: (dotted name, old, new)."""
-    for name in sorted({*old, *new}):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            deeper = _first_difference(before, after, f"{prefix}{name}.")
-            if deeper:
-                return deeper
-        elif before != after or (name in old) != (name in new):
-            return f"{prefix}{name}", before, after
-    return None
+    config = with_defaults(config)
+    return {name: value for name, value in config.items() if name not in _FREE}

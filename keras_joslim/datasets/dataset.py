@@ -1,9 +1,12 @@
 """What a data set is: three parts that never mix, checked when they are made."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
 
+from keras_joslim.datasets.augmentation import CropAndFlip
+from keras_joslim.datasets.stream import Stream, batches
 from keras_joslim.preprocessing import Preprocessing
 
 
@@ -28,6 +31,9 @@ class Split:
 
     images: np.ndarray
     labels: np.ndarray
+
+    # What `augment` of a stream is.
+    augmentation = CropAndFlip
 
     def __post_init__(self):
         images, labels = np.asarray(self.images), np.asarray(self.labels)
@@ -68,10 +74,35 @@ class Split:
     def __len__(self):
         return len(self.labels)
 
+    @property
+    def image_shape(self):
+        """Shape of one image: (height, width, channels)."""
+        return self.images.shape[1:]
+
+    def arrays(self, chosen):
+        """Some images and their labels.
+
+        Args:
+            chosen: how many from the first on, or their numbers, `(k,)`.
+        """
+        chosen = slice(chosen) if np.ndim(chosen) == 0 else np.asarray(chosen)
+        return self.images[chosen], self.labels[chosen]
+
+    def batches(self, batch_size):
+        """All of the split once, in its order, not augmented: see `batches`."""
+        return batches(self, batch_size)
+
+    def stream(self, batch_size, seed, augment=None):
+        """Endless training batches: a `Stream`."""
+        return Stream(self.images, self.labels, batch_size, seed, augment)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set: weights see `train`, widths are chosen on `validation`, `test` is measured once.
+
+    A split is a `Split`, in memory, or has the same `labels`, `image_shape`, `arrays`, `batches`,
+    `stream` and `augmentation`, as `FileSplit` has, whose images are files.
 
     Args:
         name: the name it is loaded by.
@@ -84,6 +115,7 @@ class Dataset:
             names.
         preprocessing: the `Preprocessing` that made the images from raw pixels, which an app has
             to do again; None if that is not known.
+        corrupt: `CorruptImages`, the images of files that could not be read; None in memory.
 
     Raises:
         ValueError: splits of different image shapes, a label that is no class, not one name a
@@ -97,6 +129,7 @@ class Dataset:
     num_classes: int
     class_names: tuple | None = None
     preprocessing: Preprocessing | None = None
+    corrupt: object = None
 
     def __post_init__(self):
         if self.num_classes < 2:
@@ -104,10 +137,10 @@ class Dataset:
                 f"A data set needs two classes or more. Received: num_classes={self.num_classes}"
             )
         for part, split in self.splits.items():
-            if split.images.shape[1:] != self.image_shape:
+            if split.image_shape != self.image_shape:
                 raise ValueError(
                     f"All splits of data set {self.name!r} must have images of one shape. "
-                    f"Received: train {self.image_shape}, {part} {split.images.shape[1:]}"
+                    f"Received: train {self.image_shape}, {part} {split.image_shape}"
                 )
             if split.labels.max() >= self.num_classes:
                 wrong = int(np.argmax(split.labels))
@@ -140,7 +173,40 @@ class Dataset:
     @property
     def image_shape(self):
         """Shape of one image: (height, width, channels)."""
-        return self.train.images.shape[1:]
+        return self.train.image_shape
+
+    def reading(self):
+        """A context in which too many unreadable images are a `ValueError` that names one.
+
+        What `tf.data` reads in `fit` or an evaluation fails with an error of TensorFlow.
+        """
+        return contextlib.nullcontext() if self.corrupt is None else self.corrupt.as_value_error()
+
+    def training_stream(self, batch_size, seed, augment):
+        """Endless training batches, augmented as the fields of a recipe say.
+
+        Args:
+            batch_size, seed: of the stream.
+            augment: dict of all arguments of the training split's `augmentation`.
+
+        Returns:
+            A `Stream` or `PhotoStream`.
+
+        Raises:
+            ValueError: a field that the augmentation of such images does not have, one that is
+                missing or out of range.
+        """
+        kind = self.train.augmentation
+        fields = [field.name for field in dataclasses.fields(kind)]
+        if set(augment) != set(fields):
+            unknown = sorted(set(augment) - set(fields))
+            lacking = [field for field in fields if field not in augment]
+            what = f"also {unknown[0]!r}" if unknown else f"no {lacking[0]!r}"
+            raise ValueError(
+                f"The images of data set {self.name!r} are augmented by the fields "
+                f"{', '.join(fields)} of train.augment. Received: {what}"
+            )
+        return self.train.stream(batch_size, seed, kind(**augment))
 
 
 def _read_only(array, dtype):

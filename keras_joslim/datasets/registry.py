@@ -5,12 +5,16 @@ import inspect
 from keras_joslim.datasets.cifar import load_cifar10, load_cifar100
 from keras_joslim.datasets.digits import load_digits
 from keras_joslim.datasets.glyphs import load_glyphs
+from keras_joslim.datasets.image_files import load_image_folder, load_tfds, load_tfrecord
 
 _LOADERS = {
     "digits": load_digits,
     "glyphs": load_glyphs,
     "cifar10": load_cifar10,
     "cifar100": load_cifar100,
+    "image_folder": load_image_folder,
+    "tfrecord": load_tfrecord,
+    "tfds": load_tfds,
 }
 
 
@@ -18,10 +22,12 @@ def load(name, **options):
     """The data set of that name.
 
     Args:
-        name: "digits", "glyphs", "cifar10" or "cifar100".
+        name: "digits", "glyphs", "cifar10" or "cifar100", in memory; "image_folder", "tfrecord" or
+            "tfds", images in files.
         **options: the arguments of its loader: none for the digits; `train_size`,
             `validation_size` and `test_size` for the glyphs; `directory` and
-            `validation_size` for CIFAR.
+            `validation_size` for CIFAR; `load_image_folder`, `load_tfrecord` and `load_tfds` say
+            those of files.
 
     Returns:
         A `Dataset`.

@@ -3,6 +3,13 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_joslim.datasets.stream_arguments import (
+    check_step,
+    check_stream,
+    is_whole,
+    worker_part,
+)
+
 
 class Stream:
     """Endless training batches, each determined by the seed and its number alone.
@@ -38,13 +45,7 @@ class Stream:
                 "Every image needs one label. "
                 f"Received: len(images)={len(images)}, len(labels)={len(labels)}"
             )
-        if not _is_whole(batch_size) or not 1 <= batch_size <= len(labels):
-            raise ValueError(
-                "batch_size must be at least 1 and at most the number of images. "
-                f"Received: batch_size={batch_size!r}, images={len(labels)}"
-            )
-        if not _is_whole(seed) or seed < 0:
-            raise ValueError(f"seed must be a whole number from 0. Received: seed={seed!r}")
+        check_stream(batch_size, seed, len(labels))
         if augment is not None and not callable(augment):
             raise ValueError(
                 "augment must be a function of (images, seed), such as "
@@ -63,25 +64,29 @@ class Stream:
         """Number of whole batches in an epoch."""
         return len(self._labels) // self.batch_size
 
-    def from_step(self, step):
-        """The batches from number `step` on.
+    def from_step(self, step, worker=0, workers=1):
+        """The batches from number `step` on, or one worker's part of each.
 
         Args:
             step: int, at least 0: the number of batches that were used before.
+            worker, workers: worker `worker` of `workers` gets the `worker`-th of as many equal
+                parts of each batch, its images augmented as they are in the whole batch.
 
         Returns:
             An endless `tf.data.Dataset` of (images, labels), batches of static size. Its
-            element k is the batch number `step + k`, whatever `step` it was started from.
+            element k is (the part of) the batch number `step + k`, whatever `step` it was
+            started from.
 
         Raises:
-            ValueError: a step below 0.
+            ValueError: a step below 0, a worker that there is not, a batch that cannot be divided.
         """
-        if not _is_whole(step) or step < 0:
-            raise ValueError(f"step must be a whole number from 0. Received: step={step!r}")
+        check_step(step)
+        part = worker_part(self.batch_size, worker, workers)
         epoch, skipped = divmod(int(step), self.steps_per_epoch)
         orders = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(self._epoch)
         # Skipping passes over indices only: no image is read for it.
-        return orders.skip(skipped).map(self._batch).prefetch(4)
+        batches = orders.skip(skipped).map(lambda step, indices: self._batch(step, indices, part))
+        return batches.prefetch(4)
 
     def _epoch(self, epoch):
         """A dataset of (step, indices of the images) over one epoch."""
@@ -95,13 +100,16 @@ class Stream:
         used = self.steps_per_epoch * self.batch_size
         return order[:used].reshape(-1, self.batch_size).astype(np.int64)
 
-    def _batch(self, step, indices):
+    def _batch(self, step, indices, part):
+        if self.augment is None:
+            indices, part = indices[part], slice(None)
         images = tf.gather(self._images, indices)
         if self.augment is not None:
+            # Of a part too the whole batch is: what befalls an image depends on its place there.
             static = images.shape
             images = self.augment(images, tf.stack([np.int64(self.seed), step]))
             images = tf.ensure_shape(images, static)
-        return images, tf.gather(self._labels, indices)
+        return images[part], tf.gather(self._labels, indices)[part]
 
 
 def batches(split, batch_size):
@@ -119,7 +127,7 @@ def batches(split, batch_size):
 
     Example: `model.evaluate(batches(data.validation, 256))`
     """
-    if not _is_whole(batch_size) or batch_size < 1:
+    if not is_whole(batch_size) or batch_size < 1:
         raise ValueError(f"batch_size must be at least 1. Received: batch_size={batch_size!r}")
     with tf.device("CPU:0"):
         images, labels = tf.convert_to_tensor(split.images), tf.convert_to_tensor(split.labels)
@@ -128,7 +136,3 @@ def batches(split, batch_size):
         return images[start : start + batch_size], labels[start : start + batch_size]
 
     return tf.data.Dataset.range(0, len(split), batch_size).map(part).prefetch(4)
-
-
-def _is_whole(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

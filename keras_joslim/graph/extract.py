@@ -18,7 +18,8 @@ def extract_network(network, widths, name):
 
     Returns:
         A functional `keras.Model` of stock layers, called with the original
-        inputs; nothing of this library is left in it.
+        inputs; nothing of this library is left in it. It computes in float32, also where
+        the network was trained in mixed precision.
     """
     widths = np.asarray(widths)
     graph = functional_graph(network)
@@ -31,6 +32,7 @@ def extract_network(network, widths, name):
         if id(operation) not in rebuilt:
             stock = isinstance(operation, SlimLayer)
             new = operation.stock(widths) if stock else clone_operation(operation)
+            _in_single_precision(new)
             rebuilt[id(operation)] = (operation, new)
         new = rebuilt[id(operation)][1]
         if isinstance(operation, SlimLayer):
@@ -50,3 +52,11 @@ def extract_network(network, widths, name):
         elif isinstance(new, keras.Layer):
             copy_weights(old, new)
     return model
+
+
+def _in_single_precision(operation):
+    """A layer that is not built yet, and those inside of it, lose a policy of mixed precision."""
+    if isinstance(operation, keras.Layer):
+        for layer in operation._flatten_layers():
+            if layer.dtype_policy.name.startswith("mixed_"):
+                layer.dtype_policy = layer.dtype_policy.variable_dtype

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_joslim.layers.all_reduce import sum_over_replicas
 from keras_joslim.layers.slim_layer import SlimLayer, check_size
 
 
@@ -14,7 +15,9 @@ class SlimBatchNormalization(SlimLayer, keras.layers.BatchNormalization):
     All four vectors are sliced. In training the fused kernel runs on the slices,
     which is what makes a sandwich step fast; its variance is Bessel-corrected, so
     it is multiplied by (N - 1) / N before it enters the moving average. Ranks
-    other than 4, masks and `synchronized=True` take the stock path.
+    other than 4 and masks take the stock path. With `synchronized=True` statistics are those of
+    all replicas' images; as narrow networks run in a loop, that needs a strategy of collectives
+    (`MultiWorkerMirroredStrategy`).
 
     Args:
         in_layout: `ChannelLayout` of the channels.
@@ -79,12 +82,30 @@ class SlimBatchNormalization(SlimLayer, keras.layers.BatchNormalization):
             outputs, mean, variance = self._fused(inputs, beta, gamma, widths)
             variance = variance * _uncorrecting(inputs) if moves else None
         else:
-            mean, variance = self._moments(inputs, inputs_mask)
+            if self.synchronized and inputs_mask is None:
+                mean, variance = self._synchronized_moments(inputs, widths)
+            else:
+                mean, variance = self._moments(inputs, inputs_mask)
             outputs = self._normalized(inputs, mean, variance, beta, gamma)
         if moves:
             self._move(self.moving_mean, mean)
             self._move(self.moving_variance, variance)
         return ops.cast(outputs, self.compute_dtype)
+
+    def _synchronized_moments(self, inputs, widths):
+        """Mean and variance over the images of all replicas, by one sum over them."""
+        # About the moving mean, alike on all replicas: squares lose less to a large mean.
+        shift = ops.cast(self.active("moving_mean", widths), inputs.dtype)
+        centred = inputs - tf.stop_gradient(shift)
+        axes = list(range(len(inputs.shape) - 1))
+        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), inputs.dtype)
+        sums = tf.stack([tf.reduce_sum(centred, axes), tf.reduce_sum(tf.square(centred), axes)])
+        # Of one size whatever the width: in a loop TensorFlow takes no other.
+        width, size = tf.shape(sums)[1], self.in_layout.size
+        sums = tf.ensure_shape(tf.pad(sums, [[0, 0], [0, size - width]]), (2, size))
+        total = sum_over_replicas(tf.concat([tf.reshape(sums, (-1,)), count[None]], 0))
+        mean, square = tf.unstack(tf.reshape(total[:-1] / total[-1], (2, size))[:, :width])
+        return mean + shift, tf.maximum(square - tf.square(mean), 0.0)
 
     def _normalized(self, inputs, mean, variance, beta, gamma):
         return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, self.epsilon)

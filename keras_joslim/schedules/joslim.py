@@ -170,8 +170,17 @@ class Joslim(Schedule):
     def _search_widths(self):
         self.recalibrate()
         start = time.perf_counter()
-        self._sampled = self._ask()
+        workers = self.model.workers
+        state = workers.from_chief(self._asked)
+        if not workers.is_chief:
+            # Of other machines the last bits of a sum may differ, and with them the search.
+            self.restore(state)
         self.seconds["search"] += time.perf_counter() - start
+
+    def _asked(self):
+        """Asks; the state after that, if there is another worker to take it up."""
+        self._sampled = self._ask()
+        return self.state() if self.model.workers.count > 1 else None
 
     def _ask(self):
         """The widths of the period that begins."""
@@ -192,7 +201,7 @@ class Joslim(Schedule):
         start = time.perf_counter()
         entries, widths = np.arange(len(history)), history.widths
         if self._recalibration is not None and not everything:
-            entries = self._recalibration.choose(history, self.space.multipliers(widths))
+            entries = np.array(self.model.workers.from_chief(self._due), np.int64)
         losses, noise = self.model.losses_at(widths[entries], *self.calibration_data), None
         if self._recalibration is not None:
             losses, noise = self._recalibration.carry(history, entries, losses)
@@ -202,12 +211,22 @@ class Joslim(Schedule):
         self._progress.update(losses, history.costs)
         self.seconds["search"] += time.perf_counter() - start
 
+    def _due(self):
+        """The entries of the history to measure now."""
+        history = self._engine.history
+        inputs = self.space.multipliers(history.widths)
+        return self._recalibration.choose(history, inputs).tolist()
+
     @property
     def _budget(self):
         return None if self._recalibration is None else self._recalibration.budget
 
     def _refuse_inner_boundary(self, step, batch):
         """One execution is one graph call: widths cannot be searched in the middle of it."""
+        if hasattr(self.model.optimizer, "inner_optimizer"):
+            # A step that a scaled loss skips moves all boundaries: the search then comes with the
+            # next execution.
+            return
         count = self.model.steps_per_execution
         if self.params and self.params.get("steps"):
             count = min(count, self.params["steps"] - batch)

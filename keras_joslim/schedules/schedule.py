@@ -29,7 +29,8 @@ class Schedule(keras.callbacks.Callback):
     """Puts widths into training: fills the model's `training_widths` before each execution.
 
     A subclass gives `widths(step)`. Its choice may depend on the seed and the step
-    alone, or on state that `state` and `restore` carry through a restart.
+    alone, or on state that `state` and `restore` carry through a restart. Of several workers
+    (`MultiWorkerMirroredStrategy`) worker 0 is asked for the widths, and all train those.
 
     Attributes:
         needs_task_losses: whether the model is to keep the task losses of the networks of each
@@ -105,10 +106,14 @@ class Schedule(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         step = self.step
         count = self.model.steps_per_execution
-        rows = [None] * count
-        for i in range(step, step + count):
-            rows[i % count] = self.widths(i)
-        self.model.training_widths = np.stack(rows)
+
+        def rows():
+            chosen = [None] * count
+            for i in range(step, step + count):
+                chosen[i % count] = self.widths(i)
+            return np.stack(chosen).tolist()
+
+        self.model.training_widths = self.model.workers.from_chief(rows)
 
     def on_train_batch_end(self, batch, logs=None):
         self.model.raise_if_non_finite()

@@ -48,13 +48,14 @@ def test_help_of_a_command_shows_its_flags_alone_and_an_example_that_is_right(na
     lines = printed(capsys, name, "--help")
     found = COMMANDS[name]
     assert lines[0] == f"joslim {name}: {found.summary}"
-    assert flags_of(lines) == [f"--{flag}" for flag in ("workdir", *found.flags, "help")]
+    where = ["workdir"] if found.needs_workdir else []
+    assert flags_of(lines) == [f"--{flag}" for flag in (*where, *found.flags, "help")]
     assert max(map(len, lines)) <= 100
     example = lines[-1].removeprefix("Example: joslim ").split()
     assert example[0] == name
     given = {word.partition("=")[0].removeprefix("--") for word in example if "--" in word}
     assert {flag for flag in given if "." not in flag} <= {*COMMON, *found.flags}
-    assert "workdir" in given
+    assert ("workdir" in given) == found.needs_workdir
 
 
 def test_help_says_the_defaults_and_the_fields_of_a_recipe(capsys):
@@ -85,11 +86,33 @@ def test_every_flag_is_one_of_a_command():
         (["plot", "--nooperators"], "--operators is a flag of `joslim profile`"),
         (["train", "--evaluations=3"], "`joslim train` takes fields of its config, such as"),
         (["plot", "--config=digits"], "`joslim plot` takes the run's own config: leave out --conf"),
+        (["export", "--strategy=mirrored"], "--strategy is a flag of `joslim train`. Received: "),
+        (["plan", "--config=digits"], "--workdir .* of a run; `joslim plan` needs and makes none"),
     ],
 )
 def test_a_flag_of_another_command_is_refused_with_those_that_take_it(arguments, message):
     with pytest.raises(UsageError, match=message):
         command(*arguments, "--workdir=x")
+
+
+@pytest.mark.parametrize("name", ["train", "run"])
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ("tpu", "--strategy=tpu: Slimmable networks do not train on TPUs: .*docs/many_devices.md"),
+        ("multi_worker", "--strategy=multi_worker: Several workers need .* TF_CONFIG, .*Example: "),
+        ("ddp", "strategy.*should be one of.*none.*mirrored.*multi_worker.*tpu"),
+    ],
+)
+def test_strategies_that_cannot_be_had_are_refused_at_once(name, strategy, message, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UsageError, match=message):
+        command(name, "--config=digits", "--workdir=x", f"--strategy={strategy}")
+
+
+def test_a_plan_needs_a_recipe():
+    with pytest.raises(UsageError, match="`joslim plan` needs --config=FILE"):
+        command("plan")
 
 
 @pytest.mark.parametrize(

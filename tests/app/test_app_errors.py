@@ -19,7 +19,10 @@ def command(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fly", "--workdir=x"], "Expected one command of run, train, search, export"),
+        (
+            ["fly", "--workdir=x"],
+            "Expected one command of plan, run, train, status, search, export",
+        ),
         (["run", "train", "--workdir=x"], "Expected one command"),
         (["export"], "needs --workdir"),
         (["run", "--workdir=x"], "needs --config=FILE.*there is no run in x to go on with"),
@@ -132,7 +135,7 @@ def test_run_without_a_config_goes_on_with_that_of_the_run(tmp_path, monkeypatch
     class TrainedError(Exception):
         pass
 
-    def record(workdir, config):
+    def record(workdir, config, strategy):
         raise TrainedError(config)
 
     monkeypatch.setattr(train, "train", record)

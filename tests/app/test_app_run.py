@@ -38,7 +38,8 @@ def joslim(step, workdir, *flags, wait=True):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "TF_NUM_INTRAOP_THREADS": "2"},
+        # A line is there when it is said.
+        env={**os.environ, "TF_NUM_INTRAOP_THREADS": "2", "PYTHONUNBUFFERED": "1"},
     )
     if not wait:
         return process
@@ -130,23 +131,51 @@ def test_no_point_of_the_front_dominates_another(finished):
     assert all(a > b for a, b in zip(losses, losses[1:]))
 
 
-@pytest.mark.parametrize("wanted", [1, 20, 64], ids=["early", "midway", "judging"])
-def test_a_killed_run_ends_with_the_same_history_and_front(finished, tmp_path, wanted):
-    reference, _ = finished
-    workdir = tmp_path / "run"
+def _last_step(workdir):
+    """Of the checkpoints; -1 without one."""
+    steps = [int(p.name.split("-")[1]) for p in workdir.glob("checkpoint/step-*")]
+    return max(steps, default=-1)
+
+
+def _signalled(number, workdir, wanted, said=None):
+    """Trains until a checkpoint or a line is there, then sends the signal: the output.
+
+    Args:
+        number: of the signal.
+        workdir: of the run.
+        wanted: the signal is sent when there is a checkpoint of this step,
+        said: and a line with these words.
+    """
     process = joslim("train", workdir, *TINY, wait=False)
     deadline = time.monotonic() + 600
-    while time.monotonic() < deadline and process.poll() is None:
-        steps = [int(p.name.split("-")[1]) for p in workdir.glob("checkpoint/step-*")]
-        if steps and max(steps) >= wanted:
-            break
+    while time.monotonic() < deadline and process.poll() is None and _last_step(workdir) < wanted:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    before = ""
+    while said and said not in before and process.poll() is None:
+        before += process.stdout.readline()
+    process.send_signal(number)
+    output = before + process.communicate()[0]
+    assert process.returncode == (0 if number == signal.SIGTERM else -number), output
     assert not (workdir / "front.json").exists()
-    output = joslim("train", workdir, *TINY)
+    return output
+
+
+def test_a_killed_and_terminated_run_ends_with_the_same_history_and_front(finished, tmp_path):
+    """Early, midway and while the networks are judged."""
+    reference, _ = finished
+    workdir = tmp_path / "run"
+    _signalled(signal.SIGKILL, workdir, 1)
+    output = _signalled(signal.SIGTERM, workdir, 20)
     assert "Going on at step" in output
+    step = _last_step(workdir)
+    assert f"SIGTERM: stopped at step {step}, which is saved; the same command goes on" in output
+    _signalled(signal.SIGKILL, workdir, max(40, step + 1))
+    _signalled(signal.SIGKILL, workdir, 64)
+    output = _signalled(signal.SIGTERM, workdir, 64, said="Judging")
+    assert "the same command goes on" in output
+    output = joslim("train", workdir, *TINY)
+    assert "Going on at step 64 of 64" in output
+    assert not list(workdir.rglob(".*"))
     assert (workdir / "history.jsonl").read_text() == (reference / "history.jsonl").read_text()
     mine, theirs = (json.loads((d / "front.json").read_text()) for d in (workdir, reference))
     assert mine["history"] == theirs["history"]

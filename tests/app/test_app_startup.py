@@ -49,7 +49,7 @@ def test_help_loads_nothing(arguments):
     ("arguments", "message"),
     [
         (["plot", "--wrokdir=x"], "joslim: Unknown command line flag 'wrokdir'. Did you mean: "),
-        (["fly"], "joslim: Expected one command of run, train, "),
+        (["fly"], "joslim: Expected one command of plan, run, train, status, "),
         (["train", "--workdir=x", "--points=all"], "joslim: --points is a flag of `joslim export`"),
         (["train", "--workdir=nowhere"], "joslim: There is no run in nowhere: "),
         (["run", "--config=digits", "--config.seeds=2", "--workdir=x"], "joslim: config has no f"),

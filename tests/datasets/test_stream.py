@@ -87,6 +87,34 @@ def test_one_stream_gives_many_independent_iterators():
     assert equal(take(source, 2, 5), take(source, 2, 5))
 
 
+@pytest.mark.parametrize("augment", [None, datasets.crop_and_flip(2, True)])
+def test_parts_of_workers_make_up_the_batch(augment):
+    whole = take(stream(augment=augment), 4, 5)
+    for workers in (1, 2, 4):
+        parts = [
+            itertools.islice(
+                stream(augment=augment).from_step(4, worker, workers).as_numpy_iterator(), 5
+            )
+            for worker in range(workers)
+        ]
+        joined = [tuple(map(np.concatenate, zip(*step))) for step in zip(*parts, strict=True)]
+        assert equal(joined, whole)
+
+
+def test_a_part_has_a_static_shape():
+    images, labels = stream().from_step(0, worker=1, workers=4).element_spec
+    assert images.shape == (2, 6, 6, 2)
+    assert labels.shape == (2,)
+
+
+def test_parts_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="Received: batch_size=8, workers=3"):
+        stream().from_step(0, 0, 3)
+    for worker, workers in ((2, 2), (-1, 2), (0, 0), (0, 1.0)):
+        with pytest.raises(ValueError, match=f"worker={worker}, workers={workers}"):
+            stream().from_step(0, worker, workers)
+
+
 @pytest.mark.parametrize("batch_size", [0, 51, 2.0])
 def test_a_batch_size_that_does_not_fit_is_refused(batch_size):
     with pytest.raises(ValueError, match=f"batch_size={batch_size}, images=50"):

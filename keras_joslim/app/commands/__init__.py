@@ -10,13 +10,28 @@ from keras_joslim.app.commands import (
     export,
     front,
     latency,
+    plan,
     platforms,
     plot,
     profile,
     run,
     search,
+    status,
     train,
 )
 
-_IN_ORDER = (run, train, search, export, profile, plot, latency, platforms, front, bundle)
+_IN_ORDER = (
+    plan,
+    run,
+    train,
+    status,
+    search,
+    export,
+    profile,
+    plot,
+    latency,
+    platforms,
+    front,
+    bundle,
+)
 COMMANDS = {module.COMMAND.name: module.COMMAND for module in _IN_ORDER}

@@ -4,7 +4,7 @@ from keras_joslim.app.command import Command, UsageError
 from keras_joslim.app.commands.export import check_packages, export_files
 from keras_joslim.app.commands.profile import PROFILE, check_profile, profile_files
 from keras_joslim.app.commands.results import say_results
-from keras_joslim.app.commands.train import run_config, train_only
+from keras_joslim.app.commands.train import check_strategy, run_config, train_only
 
 
 def _check_run(request):
@@ -13,6 +13,7 @@ def _check_run(request):
             "`joslim run` needs --config=FILE, such as --config=configs/digits.py: there is no "
             f"run in {request.flags.workdir} to go on with"
         )
+    check_strategy(request)
     check_profile(request)
     check_packages(request)
 
@@ -20,7 +21,8 @@ def _check_run(request):
 def _run(request):
     from keras_joslim.app.report import write_report
 
-    train_only(request, run_config(request))
+    if not train_only(request, run_config(request)):
+        return
     export_files(request)
     profile_files(request)
     write_report(request.workdir)
@@ -32,7 +34,7 @@ COMMAND = Command(
     summary="train, export, profile and plot in turn",
     usage="[--config=FILE] [--config.FIELD=VALUE ...]",
     example="--config=configs/digits.py --workdir=runs/digits",
-    flags=("config", "formats", "points", "jobs", *PROFILE),
+    flags=("config", "strategy", "formats", "points", "jobs", *PROFILE),
     check=_check_run,
     run=_run,
     loads_keras=True,

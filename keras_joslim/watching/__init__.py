@@ -1,0 +1,1 @@
+"""What a training does while it runs: a table of its steps, and TensorBoard."""
