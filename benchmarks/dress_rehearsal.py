@@ -55,6 +55,8 @@ FLAGS = (
 WORKERS = 2
 # Checkpoints after which there is a kill, and which workers it hits.
 KILLS = ((40, (1,)), (80, (0,)), (140, (0, 1)))
+# Of a point of the front.
+_SAME = ("name", "widths", "costs", "validation", "test", "deployed", "tested")
 # Lines of TensorFlow while it is loaded.
 _NOISE = ("WARNING: All log messages before", "I0000 ", "E0000 ", "W0000 ")
 
@@ -126,7 +128,7 @@ class Run:
     def told(self, index):
         """What a worker has said, without progress bars."""
         text = self.logs[index].read_text(errors="replace").replace("\r", "\n")
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in text.splitlines() if line.strip() and "%|" not in line]
         return [line for line in lines if not line.startswith(_NOISE)]
 
 
@@ -172,7 +174,7 @@ def ended(run):
 
 
 def content(workdir):
-    """All that must be the same bits, by name."""
+    """All that must be the same bits, by name; latencies need not."""
     last = sorted((workdir / "checkpoint").glob("step-*"))[-1]
     front = json.loads((workdir / "front.json").read_text(encoding="utf-8"))
     with np.load(last / "variables.npz") as variables:
@@ -182,7 +184,7 @@ def content(workdir):
         **arrays,
         "history.jsonl": (workdir / "history.jsonl").read_bytes(),
         "networks judged": front["history"],
-        "points": front["points"],
+        "points": [{key: point[key] for key in _SAME} for point in front["points"]],
         **{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
 
@@ -218,6 +220,7 @@ def main():
     for line in run.told(1):
         say(f"    worker 1: {line}")
     joslim("status", f"--workdir={run.workdir}")
+    joslim("profile", f"--workdir={run.workdir}", "--formats=int8")
     joslim("front", f"--workdir={run.workdir}", "--by=latency:host", "--formats=int8")
     say("\nthe same without kills:")
     ended(alone)

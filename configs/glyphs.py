@@ -74,6 +74,8 @@ def get_config():
     # Or "mixed_float16", "mixed_bfloat16": faster on accelerators made for it (docs/long_runs.md).
     config.train.precision = "float32"
     config.train.accumulate = 1  # Parts in which a batch is run, to save memory.
+    # BatchNorm statistics over the images of all workers, not of each device (--strategy).
+    config.train.sync_batch_norm = False
     # Momentum of an average of the weights, which is judged and exported; None: no average.
     config.train.ema = config_dict.placeholder(float)
     # None: the images were shifted when they were drawn, and a mirrored letter may be another.

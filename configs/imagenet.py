@@ -25,7 +25,7 @@ def get_config(epochs=250, tau=625):
     config = ml_collections.ConfigDict()
     config.seed = 0
 
-    # Every other field of `data` is an option of its loader.
+    # Every other field of `data` is an option of its loader; None is the loader's own default.
     config.data = ml_collections.ConfigDict()
     config.data.name = "image_folder"  # Or "tfrecord".
     config.data.directory = "data/imagenet"
@@ -34,6 +34,15 @@ def get_config(epochs=250, tau=625):
     # widths are chosen on. The published code chooses them on the official validation images,
     # which here are the test data: measured once, and only reported.
     config.data.validation = 0.01
+    config.data.class_map = config_dict.placeholder(str)  # A file that numbers the classes.
+    config.data.max_corrupt = 100  # Images that cannot be read and are skipped.
+    # Of records only. Where their index is kept; features, where they have names of their own.
+    config.data.index_directory = config_dict.placeholder(str)
+    config.data.image_feature = config_dict.placeholder(str)
+    config.data.label_feature = config_dict.placeholder(str)
+    config.data.name_feature = config_dict.placeholder(str)
+    config.data.first_label = config_dict.placeholder(int)
+    config.data.dataset = config_dict.placeholder(str)  # Of "tfds" only, such as "imagenet2012".
 
     # Input shape and classes are those of the data.
     config.model = ml_collections.ConfigDict()
@@ -41,8 +50,8 @@ def get_config(epochs=250, tau=625):
 
     config.slim = ml_collections.ConfigDict()
     config.slim.min_width = 0.42  # MobileNetV2 has 59 M MACs there.
-    # Silent; every width is legal. Kernels on phones work on 4 or 8 channels at a time: 8 makes
-    # the widths that are in between, and not faster, illegal.
+    # Paper and code are silent; every width is legal. Kernels on phones work on 4 or 8 channels at
+    # a time: 8 makes the widths that are in between, and not faster, illegal.
     config.slim.divisor = 1
     config.slim.choices = config_dict.placeholder(int)  # Legal widths a group; None: all.
     config.slim.skip = ()
@@ -97,9 +106,9 @@ def get_config(epochs=250, tau=625):
     config.train.accumulate = 1  # Parts in which a batch is run, to save memory.
     # Momentum of an average of the weights, which is judged and exported; None: no average.
     config.train.ema = config_dict.placeholder(float)
-    # Silent: each device has its own BatchNorm statistics, as in the code; True: all have one.
+    # The paper is silent; in its code each device has its own BatchNorm statistics. True: the same.
     config.train.sync_batch_norm = False
-    # Share of the area that a crop takes, its height over width, mirroring, colours, PCA lighting.
+    # Share of the area that a crop takes, its width by height, mirroring, colours, PCA lighting.
     config.train.augment = ml_collections.ConfigDict(
         {"scale": (0.25, 1.0), "ratio": (0.75, 4 / 3), "flip": True, "jitter": 0.4, "lighting": 0.1}
     )

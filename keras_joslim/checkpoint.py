@@ -16,6 +16,8 @@ from keras_joslim.weight_averages import WeightAverages
 class Checkpoint(keras.callbacks.Callback):
     """Saves all that a run needs to go on, so that a killed one ends as if it had not been.
 
+    It comes last among the callbacks: what those before it did at a step is in the checkpoint.
+
     Keras's BackupAndRestore knows nothing of the history, the search engine and the
     data position. A checkpoint is one directory, complete before it gets its name, with the
     digests of its files; what was written is read back and compared. One that is torn or changed
@@ -48,7 +50,7 @@ class Checkpoint(keras.callbacks.Callback):
         saved_step: the same when the last checkpoint was written; `None` before the first.
         restored: whether a checkpoint was there.
         epochs: the logs of every epoch that has ended; `steps` says how many steps
-            they are the mean of, fewer in an epoch that was interrupted.
+            they are the mean of, fewer in an epoch that was interrupted, `end` the run's step then.
 
     Raises:
         ValueError: an argument out of range; in `fit`, steps of an epoch that are no whole number
@@ -147,7 +149,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in (logs or {}).items()}
-        self.epochs.append({"epoch": epoch, "steps": self.params["steps"], **logs})
+        steps = {"steps": self.params["steps"], "end": self.step}
+        self.epochs.append({"epoch": epoch, **steps, **logs})
         if self._every_steps is None:
             self._try_to_save()
         else:

@@ -21,8 +21,10 @@ def test_killed_at_several_steps_equals_uninterrupted(name, tmp_path):
     assert_same_bits(whole, slim)
     assert schedule.state() == other.state()
     # The logs of an interrupted epoch are those of its rest, and say so.
-    assert [(e["epoch"], e["steps"]) for e in done.epochs] == [(0, 7), (1, 7), (2, 7)]
-    assert [(e["epoch"], e["steps"]) for e in resumed.epochs] == [(0, 4), (1, 4), (2, 7)]
+    logged = [(e["epoch"], e["steps"], e["end"]) for e in done.epochs]
+    assert logged == [(0, 7, 7), (1, 7, 14), (2, 7, 21)]
+    logged = [(e["epoch"], e["steps"], e["end"]) for e in resumed.epochs]
+    assert logged == [(0, 4, 7), (1, 4, 14), (2, 7, 21)]
     assert done.epochs[2] == resumed.epochs[2]
 
 

@@ -8,7 +8,7 @@ from keras_joslim.app.flags import COMMON, flag_lines
 _ABOUT = """\
 Trains a slimmable network, finds its best sub-networks and makes TFLite files of them.
 
-usage: joslim COMMAND --workdir=DIRECTORY [FLAGS]
+usage: joslim COMMAND --workdir=DIRECTORY [FLAGS]    (`plan` without --workdir)
 """
 _NOTES = """\
 `joslim COMMAND --help` shows the flags of a command and an example. A run that is there goes on, \

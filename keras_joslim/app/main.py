@@ -1,5 +1,6 @@
 """The command `joslim`: one command line, and errors as one clear line."""
 
+import gc
 import os
 import sys
 
@@ -15,6 +16,15 @@ def run():
 
     After a SIGTERM, as a preemptible machine gets it, that nothing was lost by: 0 too.
     """
+    end = _ended()
+    # What the traceback of an error held is given up now, for a thread of `tf.data` that calls into
+    # an interpreter which is about to end never comes back, and is waited for without end.
+    gc.collect()
+    sys.exit(end)
+
+
+def _ended():
+    """Runs the command line; what `sys.exit` takes."""
     try:
         with Termination():
             main(sys.argv)
@@ -24,7 +34,7 @@ def run():
         # `joslim --help | head`: nobody reads on.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        sys.exit("joslim: interrupted; the same command goes on from the last checkpoint")
+        return "joslim: interrupted; the same command goes on from the last checkpoint"
     except Exception as error:
         if os.environ.get("JOSLIM_TRACEBACK"):
             raise
@@ -33,7 +43,8 @@ def run():
             kind = type(error).__name__
             message = f"unexpected {kind}: {message} (JOSLIM_TRACEBACK=1 shows where)"
         print(f"joslim: {message}", file=sys.stderr)
-        sys.exit(2)
+        return 2
+    return 0
 
 
 def main(argv):

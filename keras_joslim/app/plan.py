@@ -1,5 +1,6 @@
 """`joslim plan`: what a run will be, before it starts: sizes, steps, time, memory, disk."""
 
+import contextlib
 import dataclasses
 import math
 import resource
@@ -8,6 +9,7 @@ import time
 
 import keras
 import numpy as np
+from absl import logging
 
 from keras_joslim.app import methods
 from keras_joslim.app.recipe import make_recipe
@@ -155,14 +157,15 @@ def _networks_a_step(recipe):
 def probed(recipe):
     """The `Probe` of a recipe; its model is trained by a few steps."""
     clock = _Clock()
-    recipe.model.fit(
-        recipe.stream.from_step(0),
-        epochs=1,
-        steps_per_epoch=_probe_steps(recipe.model),
-        callbacks=[recipe.schedule, clock],
-        shuffle=False,
-        verbose=0,
-    )
+    with _errors_alone():
+        recipe.model.fit(
+            recipe.stream.from_step(0),
+            epochs=1,
+            steps_per_epoch=_probe_steps(recipe.model),
+            callbacks=[recipe.schedule, clock],
+            shuffle=False,
+            verbose=0,
+        )
     space = recipe.model.width_space
     rows = np.stack([space.uniform(m) for m in np.linspace(space.min_multiplier, 1, 4)])
     recipe.model.losses_at(rows, *recipe.calibration_data)
@@ -171,6 +174,17 @@ def probed(recipe):
     network = (time.perf_counter() - start) / len(rows)
     step = float(np.median(clock.seconds)) / recipe.model.steps_per_execution
     return Probe(step, network, peak_memory())
+
+
+@contextlib.contextmanager
+def _errors_alone():
+    """Without warnings, such as a schedule's that so few steps are too few for a search."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _probe_steps(model):
@@ -204,7 +218,8 @@ def _time(recipe, facts, probe, say):
     images = config["train"]["batch_size"] / probe.step
     say(
         f"probe          on this machine, {_TIMED} steps: {probe.step:.3g} s a step ({images:,.0f} "
-        f"images/s), {probe.network:.3g} s to measure a network; memory {_amount(probe.memory)}"
+        f"images/s), {probe.network:.3g} s to measure a network; {_amount(probe.memory)} of main "
+        "memory"
     )
     times = {"training": facts["steps"] * probe.step}
     if facts["searches"]:

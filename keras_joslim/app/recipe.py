@@ -68,7 +68,7 @@ def make_model(config):
     """
     try:
         keras.utils.set_random_seed(config["seed"])
-        return _slimmable(config, datasets.load(**config["data"]))
+        return _slimmable(config, load_data(config))
     except KeyError as error:
         raise _lacking(error) from None
 
@@ -110,7 +110,7 @@ def _make(config):
     fine_tuning_fields(config)
     fields = long_run(config)
     keras.utils.set_random_seed(config["seed"])
-    data = datasets.load(**config["data"])
+    data = load_data(config)
     train = config["train"]
     stream = data.training_stream(train["batch_size"], config["seed"], train["augment"])
     slim = _slimmable(config, data)
@@ -137,6 +137,16 @@ def _make(config):
     return Recipe(config, data, slim, cost, schedule, monitor, part, stream)
 
 
+def load_data(config):
+    """The data set of a config; an option that is `None` is left to the loader.
+
+    Raises:
+        ValueError: as `datasets.load`.
+    """
+    options = {name: value for name, value in config["data"].items() if value is not None}
+    return datasets.load(**options)
+
+
 def _refuse_counts_below_one(config):
     """What is wanted after the training is looked at before it."""
     for section, field in (("search", "evaluations"), ("front", "networks")):
@@ -153,7 +163,7 @@ def _learning_rate(train, steps, per_epoch):
         if warmup >= steps:
             raise ValueError(
                 f"train.warmup_epochs={train['warmup_epochs']} must be below "
-                f"train.epochs={train['epochs']}."
+                f"train.epochs={train['epochs']}. Train longer, or set train.warmup_epochs=0."
             )
         return WarmupLinearDecay(train["learning_rate"], steps, warmup)
     if train["schedule"] == "constant":

@@ -75,6 +75,23 @@ def started(name, config, patience=_PATIENCE_SECONDS):
             yield workers
 
 
+def devices_told(strategy):
+    """What a training runs on, as a sentence; also that it is a CPU, which few mean.
+
+    Args:
+        strategy: a `tf.distribute.Strategy`.
+    """
+    kind = tf.DeviceSpec.from_string(strategy.extended.worker_devices[0]).device_type
+    count = strategy.num_replicas_in_sync
+    told = f"Training on {count} {kind}{'s' if count > 1 else ''}"
+    if kind == "GPU":
+        return f"{told}."
+    return (
+        f"{told}: TensorFlow sees no GPU. (With NVIDIA's, `pip install 'tensorflow[and-cuda]'` "
+        "brings what it needs.)"
+    )
+
+
 def _mirrored():
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])

@@ -55,7 +55,8 @@ def _progress(config, rows, epochs, workdir, say, now):
         line = f"step {int(last['step']):,} of {steps:,}, {done} of {total} epochs"
         left = (steps - last["step"]) * pace
     if trained:
-        say(f"training    finished: {line}")
+        # The table has a row every so many steps, and so not always one of the last.
+        say(f"training    finished: {f'{steps:,} steps, {total} epochs' if steps else line}")
     else:
         written = (workdir.logs / "steps.csv").stat().st_mtime
         silent = now - written
@@ -75,10 +76,10 @@ def _progress(config, rows, epochs, workdir, say, now):
 
 def _steps_of(epochs, total):
     """Optimizer steps of the whole run, once an epoch has ended; else `None`."""
-    steps = {}
-    for entry in epochs:
-        steps[entry["epoch"]] = steps.get(entry["epoch"], 0) + int(entry["steps"])
-    return total * max(steps.values()) if steps else None
+    # Logs of older releases have no such field.
+    if not epochs or "end" not in epochs[-1]:
+        return None
+    return total * epochs[-1]["end"] // (epochs[-1]["epoch"] + 1)
 
 
 def _count(rows):
@@ -94,7 +95,7 @@ def _losses(rows, epochs, say):
         told = ", ".join(f"{name} {value:.4g}" for name, value in facts["losses"].items())
         say(f"losses      of the networks of that step: {told}")
     if epochs:
-        skipped = ("epoch", "steps")
+        skipped = ("epoch", "steps", "end")
         last = {k: v for k, v in epochs[-1].items() if k not in skipped}
         facts["epoch_logs"] = last
         told = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
@@ -126,7 +127,7 @@ def _results(workdir, say):
     # Plain JSON: loading a front loads more.
     content = json.loads(workdir.front_file.read_text(encoding="utf-8"))
     points = content["points"]
-    files = sum(len(point.get("files", {})) for point in points)
+    files = sum(name != "keras" for point in points for name in point.get("files", {}))
     measured = sum(bool(point.get("latency")) for point in points)
     say(
         f"front       {len(points)} points; {files} TFLite files; latency measured of {measured} "

@@ -11,7 +11,7 @@ from keras_joslim.app.long_runs import long_run
 from keras_joslim.app.many_devices import agreed_stop, claim, refuse_other_steps
 from keras_joslim.app.methods import find_method
 from keras_joslim.app.recipe import make_recipe
-from keras_joslim.app.start import started
+from keras_joslim.app.start import devices_told, started
 from keras_joslim.checkpoint import Checkpoint
 from keras_joslim.costs import MACs, Parameters
 from keras_joslim.distribution.choice import worker_index
@@ -55,12 +55,16 @@ def train(workdir, config, say=print, strategy="none"):
         recipe = make_recipe(config)
         # Not before the config is known to be good.
         claim(workdir, config, workers)
+        if strategy != "none" and workers.is_chief:
+            say(devices_told(tf.distribute.get_strategy()))
         with recipe.data.reading():
             train_weights(workdir, recipe, say)
     if not workers.is_chief:
         return None
     if strategy != "none":
         # Judged as by one process: without variables that wait for other devices or workers.
+        if recipe.data.corrupt:
+            say(recipe.data.corrupt.summary())
         recipe = make_recipe(config)
         restored(workdir, recipe, say=say)
     return save_front(workdir, recipe, networks_to_judge(workdir, recipe, say), say)

@@ -26,8 +26,9 @@ def load(name, **options):
             "tfds", images in files.
         **options: the arguments of its loader: none for the digits; `train_size`,
             `validation_size` and `test_size` for the glyphs; `directory` and
-            `validation_size` for CIFAR; `load_image_folder`, `load_tfrecord` and `load_tfds` say
-            those of files.
+            `validation_size` for CIFAR; `directory`, `size`, `validation`, `max_corrupt` and (but
+            for "tfds") `class_map` for files, of records `index_directory` as well, of "tfrecord"
+            names of features, of "tfds" `dataset`: docs/imagenet.md.
 
     Returns:
         A `Dataset`.

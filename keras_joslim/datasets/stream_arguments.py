@@ -11,7 +11,8 @@ def check_stream(batch_size, seed, images):
     """
     if not is_whole(batch_size) or not 1 <= batch_size <= images:
         raise ValueError(
-            "batch_size must be at least 1 and at most the number of images. "
+            "batch_size must be at least 1 and at most the number of images, less those that are "
+            "held out. Take a smaller batch_size or more images. "
             f"Received: batch_size={batch_size!r}, images={images}"
         )
     if not is_whole(seed) or seed < 0:

@@ -1,10 +1,11 @@
 """Bad input to the command `joslim`: one clear line, exit code 2, nothing lost."""
 
 import json
+import weakref
 
 import pytest
 
-from keras_joslim.app.main import UsageError, main
+from keras_joslim.app.main import UsageError, main, run
 from keras_joslim.app.workdir import Workdir
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -181,3 +182,26 @@ def test_a_corrupt_or_foreign_front_json_is_refused(content, message, tmp_path):
     workdir.front_file.write_text(content)
     with pytest.raises(ValueError, match=message):
         workdir.front()
+
+
+class Held:
+    """Stands for an iterator of `tf.data`."""
+
+
+def test_what_an_error_held_is_given_up_before_the_process_ends(monkeypatch, capsys):
+    """Threads that call into an interpreter that ends never come back, and are waited for."""
+    seen = []
+
+    def fails(argv):
+        held = Held()
+        held.itself = held  # As frames and errors are, no count of references frees it.
+        seen.append(weakref.ref(held))
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr("keras_joslim.app.main.main", fails)
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 2
+    assert ended.value.__context__ is None
+    assert seen[0]() is None
+    assert capsys.readouterr().err == "joslim: no such thing\n"

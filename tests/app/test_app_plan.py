@@ -1,5 +1,6 @@
 """The plan of a run: counts that a simulated run has too, and lines that say them."""
 
+import inspect
 import json
 import math
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_joslim.app.plan import _amount, _duration, plan, searches_of
+from keras_joslim.app.recipe import load_data
 from keras_joslim.configs import (
     digits,
     imagenet,
@@ -15,6 +17,8 @@ from keras_joslim.configs import (
     imagenet_resnet18,
     imagenet_resnet50,
 )
+from keras_joslim.datasets.image_files import load_image_folder, load_tfds, load_tfrecord
+from tests.datasets.image_files.photos import write_folders
 
 IMAGENET = 1_281_167
 
@@ -59,6 +63,19 @@ def test_an_imagenet_history_has_a_thousand_networks_at_any_batch(recipe, batch)
 
 def test_the_base_of_the_imagenet_recipes_is_no_recipe():
     assert "name" not in imagenet.get_config().model
+
+
+def test_the_options_of_the_loaders_are_fields_of_the_recipes(tmp_path):
+    config = json.loads(imagenet_resnet18.get_config().to_json())
+    for loader in (load_image_folder, load_tfrecord, load_tfds):
+        assert set(inspect.signature(loader).parameters) <= set(config["data"])
+    root = write_folders(tmp_path / "photos", {"train": 8, "val": 3})
+    config["data"] |= {"directory": str(root), "size": 8, "validation": 6}
+    data = load_data(config)
+    assert [len(split) for split in data.splits.values()] == [18, 6, 9]
+    config["data"]["dataset"] = "imagenet2012"
+    with pytest.raises(ValueError, match="'image_folder' has no option 'dataset'"):
+        load_data(config)
 
 
 def test_a_plan_says_what_a_run_will_be():

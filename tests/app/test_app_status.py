@@ -31,8 +31,8 @@ def running(tmp_path):
     table.begin(0)
     for step in (50, 100, 150):
         table.append(row(step))
-    epochs = [{"epoch": 0, "steps": 60, "loss": 2.0}, {"epoch": 0, "steps": 40, "loss": 1.9}]
-    lines = "".join(json.dumps(entry) + "\n" for entry in epochs)
+    # Killed in its first epoch too, which had 100 steps: these are the mean of the last 40.
+    lines = json.dumps({"epoch": 0, "steps": 40, "end": 100, "loss": 1.9}) + "\n"
     (workdir.logs / "epochs.jsonl").write_text(lines + '{"epoch": 1, "st')
     workdir.history_file.write_text('{"widths": [1], "loss": 1.0}\n{"widths": [2], "loss": null}\n')
     for step in (60, 120):
@@ -49,7 +49,6 @@ def told(workdir, now):
 
 def test_of_a_run_that_goes_on(running):
     facts, text = told(running, now=1012)
-    # An epoch that was interrupted once is one of 100 steps.
     assert "step 150 of 400, 1 of 4 epochs; 0.5 s a step, some 2 min to go" in text
     assert "last written 12 s ago\n" in text
     assert "of the last 50 steps: search 1 %, recalibration 10 %, input 25 %" in text
@@ -68,10 +67,10 @@ def test_a_run_that_is_silent_may_have_ended(running):
 
 
 def test_of_a_finished_run(running):
-    point = {"files": {"fp32": "a", "int8": "b"}, "latency": {"host": {}}}
+    point = {"files": {"keras": "k", "fp32": "a", "int8": "b"}, "latency": {"host": {}}}
     running.front_file.write_text(json.dumps({"points": [point, {"files": {}, "latency": {}}]}))
     facts, text = told(running, now=10**6)
-    assert "finished: step 150 of 400" in text
+    assert "finished: 400 steps, 4 epochs\n" in text
     assert "2 points; 2 TFLite files; latency measured of 1 points" in text
     assert facts["finished"]
     assert facts["front"] == 2

@@ -29,17 +29,19 @@ class ClassMap:
         Raises:
             ValueError: they are not the same, naming one that is not.
         """
+        problems = []
         for wrong, text in (
             (sorted({*keys} - {*self.keys}), "has the class {}, which the class map does not have"),
             (sorted({*self.keys} - {*keys}), "does not have the class {} of the class map"),
         ):
             if wrong:
                 more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-                raise ValueError(
-                    f"{where} {text.format(repr(wrong[0]) + more)}. Received: "
-                    f"class_map={self.path!r} with {len(self.keys)} classes, {len(set(keys))} in "
-                    "the data"
-                )
+                problems.append(text.format(repr(wrong[0]) + more))
+        if problems:
+            raise ValueError(
+                f"{where} {', and '.join(problems)}. Received: class_map={self.path!r} with "
+                f"{len(self.keys)} classes, {len(set(keys))} in the data"
+            )
 
 
 def read_class_map(path):

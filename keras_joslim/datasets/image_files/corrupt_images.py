@@ -56,10 +56,20 @@ class CorruptImages:
                 return
             self._reasons[name] = reason
         logging.warning("Left out an image that cannot be read: %s (%s)", name, reason)
+        self.refuse_too_many()
+
+    def refuse_too_many(self):
+        """Asked whenever one is met, also one that is known: the first time may have been in vain.
+
+        What is read ahead may be thrown away unseen, and an error with it.
+
+        Raises:
+            ValueError: there are more than the limit.
+        """
         if len(self) > self.limit:
             self.refuse(
                 f"More than max_corrupt={self.limit} images cannot be read, the last of them "
-                f"{self._told(name)}. Replace these files, or allow more by "
+                f"{self._told(self.names[-1])}. Replace these files, or allow more by "
                 "--config.data.max_corrupt=..."
             )
 

@@ -80,7 +80,9 @@ def read_images(groups, source, decode, corrupt):
         for index, row in zip(used, candidates, strict=True):
             for candidate in row[: row.tolist().index(index) if index >= 0 else len(row)]:
                 name = source.name(candidate)
-                if name not in corrupt:
+                if name in corrupt:
+                    corrupt.refuse_too_many()
+                else:
                     corrupt.add(name, unreadable_because(source, candidate))
             if index < 0 and len(row) > 1:
                 corrupt.refuse(

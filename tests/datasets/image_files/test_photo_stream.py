@@ -160,10 +160,12 @@ def test_unreadable_images_are_replaced_the_same_in_every_run(root, damaged):
 
 def test_one_more_than_max_corrupt_ends_it_with_a_line_that_names_it(damaged):
     data = load(damaged, max_corrupt=1)
-    with pytest.raises(ValueError, match="More than max_corrupt=1 images.*_train") as error:
-        with data.reading():
-            take(data.train.stream(8, 0), 0, 8)
-    assert "\n" not in str(error.value)
+    # The first time may have been read ahead, and thrown away.
+    for _ in range(2):
+        with pytest.raises(ValueError, match="More than max_corrupt=1 images.*_train") as error:
+            with data.reading():
+                take(data.train.stream(8, 0), 0, 8)
+        assert "\n" not in str(error.value)
 
 
 def test_images_that_all_cannot_be_read_end_it(root, tmp_path):
