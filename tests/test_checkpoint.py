@@ -11,7 +11,10 @@ from keras_joslim.checkpoint import Checkpoint
 from tests.checkpoint_runs import SCHEDULES, KillAtEpochEnd, Stopped, assert_same_bits, run
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(
+    "name",
+    ["joslim", *(pytest.param(name, marks=pytest.mark.slow) for name in ("uniform", "adaptive"))],
+)
 def test_killed_at_several_steps_equals_uninterrupted(name, tmp_path):
     whole, schedule, done = run(tmp_path / "whole", SCHEDULES[name])
     for kill_after in (4, 9):

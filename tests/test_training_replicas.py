@@ -22,7 +22,7 @@ def _train(case, replicas, folder):
         return dict(arrays)
 
 
-@pytest.mark.parametrize("case", ["plain", "norm"])
+@pytest.mark.parametrize("case", ["plain", pytest.param("norm", marks=pytest.mark.slow)])
 def test_two_replicas_train_what_one_does(tmp_path, case):
     one, two = _train(case, 1, tmp_path), _train(case, 2, tmp_path)
     assert (int(one["replicas"]), int(two["replicas"])) == (1, 2)

@@ -39,7 +39,10 @@ def _quiet(*_):
 
 @pytest.mark.parametrize(
     ("precision", "parts"),
-    [("mixed_float16", 1), pytest.param("mixed_bfloat16", 2, marks=pytest.mark.slow)],
+    [
+        pytest.param("mixed_float16", 1, marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_mixed_precision_parts_and_averages_end_in_float32_files_of_the_average(
     tmp_path, monkeypatch, precision, parts

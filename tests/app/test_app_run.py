@@ -187,6 +187,7 @@ def test_a_killed_and_terminated_run_ends_with_the_same_history_and_front(finish
     assert epochs[0][-1] == epochs[1][-1]
 
 
+@pytest.mark.slow
 def test_other_formats_and_settings_are_taken_on_a_finished_run(finished):
     workdir, _ = finished
     output = joslim("export", workdir, "--formats=fp16")
