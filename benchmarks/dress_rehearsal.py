@@ -12,7 +12,6 @@ without kills: weights, history, front and files must be the same bits.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import pathlib
@@ -26,6 +25,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from same_bits import content, differences
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # As published but for the size of everything; glyphs must not be mirrored.
@@ -55,8 +55,6 @@ FLAGS = (
 WORKERS = 2
 # Checkpoints after which there is a kill, and which workers it hits.
 KILLS = ((40, (1,)), (80, (0,)), (140, (0, 1)))
-# Of a point of the front.
-_SAME = ("name", "widths", "costs", "validation", "test", "deployed", "tested")
 # Lines of TensorFlow while it is loaded.
 _NOISE = ("WARNING: All log messages before", "I0000 ", "E0000 ", "W0000 ")
 
@@ -173,22 +171,6 @@ def ended(run):
     say(f"through; exit codes {codes}")
 
 
-def content(workdir):
-    """All that must be the same bits, by name; latencies need not."""
-    last = sorted((workdir / "checkpoint").glob("step-*"))[-1]
-    front = json.loads((workdir / "front.json").read_text(encoding="utf-8"))
-    with np.load(last / "variables.npz") as variables:
-        arrays = {f"variable {name}": array.tobytes() for name, array in variables.items()}
-    files = sorted((workdir / "models").glob("*.tflite"))
-    return {
-        **arrays,
-        "history.jsonl": (workdir / "history.jsonl").read_bytes(),
-        "networks judged": front["history"],
-        "points": [{key: point[key] for key in _SAME} for point in front["points"]],
-        **{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-    }
-
-
 def joslim(*arguments):
     """Runs the command, and repeats what it says."""
     say(f"\n$ joslim {' '.join(map(str, arguments))}")
@@ -224,8 +206,8 @@ def main():
     joslim("front", f"--workdir={run.workdir}", "--by=latency:host", "--formats=int8")
     say("\nthe same without kills:")
     ended(alone)
-    expected, found = content(alone.workdir), content(run.workdir)
-    wrong = [name for name in expected | found if expected.get(name) != found.get(name)]
+    expected = content(alone.workdir)
+    wrong = differences(run.workdir, expected)
     if wrong:
         raise RuntimeError(f"Not the same bits: {wrong}")
     files = sum(name.endswith(".tflite") for name in expected)

@@ -16,8 +16,6 @@ test results, and the TFLite files. No temporary file may be left.
 
 import argparse
 import collections
-import hashlib
-import json
 import os
 import pathlib
 import random
@@ -27,7 +25,7 @@ import subprocess
 import sys
 import time
 
-import numpy as np
+from same_bits import content, differences
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIG = (
@@ -114,37 +112,6 @@ def killed(stage, workdir, log_file, rng, seconds):
     return phase(text)
 
 
-def content(workdir):
-    """All that must be the same, by name."""
-    last = sorted((workdir / "checkpoint").glob("step-*"))[-1]
-    state = json.loads((last / "state.json").read_text(encoding="utf-8"))
-    front = json.loads((workdir / "front.json").read_text(encoding="utf-8"))
-    with np.load(last / "variables.npz") as variables:
-        arrays = {f"variable {name}": array.tobytes() for name, array in variables.items()}
-    return {
-        **arrays,
-        "step": state["step"],
-        "schedule": state["schedule"],
-        "epochs": [entry["epoch"] for entry in state["epochs"]],
-        "history.jsonl": (workdir / "history.jsonl").read_bytes(),
-        "judged": front["history"],
-        "points": front["points"],
-        "ends": front["ends"],
-        **{path.name: digest(path) for path in sorted((workdir / "models").glob("*.tflite"))},
-    }
-
-
-def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def differences(workdir, expected):
-    """What is not as in the run that was left alone, by name."""
-    found = content(workdir)
-    names = [name for name in expected | found if expected.get(name) != found.get(name)]
-    return names + [str(path) for path in workdir.rglob(".*")]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
@@ -176,7 +143,7 @@ def main():
                 torn = any(re.search(r"/\.[^/]+$", str(p)) for p in workdir.rglob(".*"))
                 writing += torn
                 path.append(doing + (" (a file half-written)" if torn else ""))
-        wrong = differences(workdir, expected)
+        wrong = differences(workdir, expected) + [str(path) for path in workdir.rglob(".*")]
         print(f"run {runs}: {len(path)} kills: {', '.join(path)}", flush=True)
         print(f"run {runs}: {'the same bits' if not wrong else f'DIFFERENT: {wrong}'}", flush=True)
         if wrong:
