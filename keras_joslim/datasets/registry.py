@@ -24,7 +24,7 @@ def load(name, **options):
     Args:
         name: "digits", "glyphs", "cifar10" or "cifar100", in memory; "image_folder", "tfrecord" or
             "tfds", images in files.
-        **options: the arguments of its loader: none for the digits; `train_size`,
+        **options: the arguments of its loader: `image_size` for the digits; `train_size`,
             `validation_size` and `test_size` for the glyphs; `directory` and
             `validation_size` for CIFAR; `directory`, `size`, `validation`, `max_corrupt` and (but
             for "tfds") `class_map` for files, of records `index_directory` as well, of "tfrecord"
@@ -48,6 +48,6 @@ def load(name, **options):
     if unknown:
         raise ValueError(
             f"Data set {name!r} has no option {unknown[0]!r}; it takes "
-            f"{accepted if accepted else 'none'}. Received: {unknown[0]}={options[unknown[0]]!r}"
+            f"{accepted}. Received: {unknown[0]}={options[unknown[0]]!r}"
         )
     return _LOADERS[name](**options)

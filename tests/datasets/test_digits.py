@@ -65,7 +65,9 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
 
 
 def test_an_unknown_option_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'digits' has no option 'seed'; it takes none.*seed=3"):
+    with pytest.raises(
+        ValueError, match=r"'digits' has no option 'seed'; it takes \['image_size'\].*seed=3"
+    ):
         datasets.load("digits", seed=3)
     with pytest.raises(ValueError, match=r"it takes \['directory', 'validation_size'\]"):
         datasets.load("cifar10", folder="data")
@@ -78,3 +80,24 @@ def test_names_and_the_preprocessing_of_raw_pixels_are_declared(digits):
     values = [digits.preprocessing([pixel])[0] for pixel in range(17)]
     seen = np.unique(np.concatenate([s.images.reshape(-1) for s in digits.splits.values()]))
     assert seen.tolist() == values
+
+
+def test_enlarged_images_are_the_same_digits_in_the_same_parts(digits):
+    large = datasets.load("digits", image_size=64)
+    assert large.image_shape == (64, 64, 1)
+    assert "64x64" in large.preprocessing.text
+    for name, part in digits.splits.items():
+        enlarged = large.splits[name]
+        np.testing.assert_array_equal(enlarged.labels, part.labels)
+        # Half-pixel centres: the middle of an enlarged pixel lies at (i + 1/2) / 8 - 1/2.
+        row = part.images[0, :, :, 0]
+        places = np.clip((np.arange(64) + 0.5) / 8 - 0.5, 0, 7)
+        by_hand = [np.interp(places, np.arange(8), column) for column in row.T]
+        by_hand = [np.interp(places, np.arange(8), line) for line in np.stack(by_hand, 1)]
+        np.testing.assert_allclose(enlarged.images[0, :, :, 0], by_hand, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [7, 0, 64.0, True, "64", None])
+def test_a_size_that_is_none_is_refused(size):
+    with pytest.raises(ValueError, match="whole number of pixels from 8.*Received: image_size="):
+        datasets.load("digits", image_size=size)
