@@ -10,8 +10,9 @@ The data are read from `--config.data.directory` (default: data/imagenet), class
 and `val/`; records in shards by `--config.data.name=tfrecord`. docs/imagenet.md has the layouts.
 """
 
-import ml_collections
-from ml_collections import config_dict
+from ml_collections import ConfigDict, config_dict
+
+from keras_joslim.configs import common
 
 
 def get_config(epochs=250, tau=625):
@@ -22,11 +23,8 @@ def get_config(epochs=250, tau=625):
         tau: optimizer steps a search period, at a batch of 1,024. Half an epoch (625) over 250
             epochs, or 250 steps over 100: either way the history ends with some 1,000 widths.
     """
-    config = ml_collections.ConfigDict()
-    config.seed = 0
-
-    # Every other field of `data` is an option of its loader; None is the loader's own default.
-    config.data = ml_collections.ConfigDict()
+    config = common.get_config()
+    # None is the loader's own default.
     config.data.name = "image_folder"  # Or "tfrecord".
     config.data.directory = "data/imagenet"
     config.data.size = 224
@@ -44,72 +42,35 @@ def get_config(epochs=250, tau=625):
     config.data.first_label = config_dict.placeholder(int)
     config.data.dataset = config_dict.placeholder(str)  # Of "tfds" only, such as "imagenet2012".
 
-    # Input shape and classes are those of the data.
-    config.model = ml_collections.ConfigDict()
-    config.model.options = ml_collections.ConfigDict()
-
-    config.slim = ml_collections.ConfigDict()
     config.slim.min_width = 0.42  # MobileNetV2 has 59 M MACs there.
     # Paper and code are silent; every width is legal. Kernels on phones work on 4 or 8 channels at
     # a time: 8 makes the widths that are in between, and not faster, illegal.
     config.slim.divisor = 1
-    config.slim.choices = config_dict.placeholder(int)  # Legal widths a group; None: all.
-    config.slim.skip = ()
 
-    # What the front is against: "macs" or "memory", as in the paper, "parameters", "latency:FILE".
-    config.cost = "macs"
-    config.method = ml_collections.ConfigDict()
-    # "joslim"; "uniform" is Slim (US-Net), "two_stage" TwoStage, "pareco" PareCO. All of them:
-    # keras_joslim/app/methods.py, or the README.
+    # "uniform" is Slim (US-Net), "two_stage" TwoStage, "pareco" PareCO.
     config.method.name = "joslim"
-    config.method.num_sampled = 2
-    config.method.prior_points = 20
     # The paper minimises a lower bound of the loss, mean less sqrt(0.1) standard deviations; the
     # code an upper one, by mistake: "upper", for comparison only.
     config.method.bound = "optimistic"
     # One lengthscale for all groups and a mean of zero, as the code has them; the paper writes
     # one lengthscale a group: "default", with a mean linear in log cost.
     config.method.surrogate = "published"
-    config.method.recalibration = config_dict.placeholder(int)  # Networks a search; None: all.
-    # Networks asked last that a step draws its own from; None: the last, held, as published.
-    config.method.recent = config_dict.placeholder(int)
-    config.method.hold = 1  # Steps that "uniform" and "two_stage" hold their widths.
-    config.method.multipliers = (1.0, 0.75, 0.5, 0.42)  # For "fixed" only.
-    # Of "aows": the most that the networks sought may cost, in its unit; None: half the full cost.
-    config.method.budget = config_dict.placeholder(float)
-    config.method.strategy = "joslim"  # For "platforms" only, see docs/platforms.md.
+    config.method.multipliers = (1.0, 0.75, 0.5, 0.42)
 
-    # For "platforms": what to train for, a dict of name, cost, budgets and weight each.
-    config.platforms = ()
-
-    # After training. The greedy search goes to its end whatever the number, and its targets are
-    # parts of the full cost; none: five, down to the smallest network's.
-    config.search = ml_collections.ConfigDict({"evaluations": 500, "greedy_targets": ()})
-
-    config.train = ml_collections.ConfigDict()
     config.train.epochs = epochs
     # Over all devices. Learning rate and tau follow it.
     batch = config_dict.FieldReference(1024)
     config.train.batch_size = batch
     config.train.learning_rate = 0.5 * batch / 1024
     config.train.warmup_epochs = 5
-    config.train.schedule = "linear"
-    config.train.momentum = 0.9
-    config.train.nesterov = True
     # Added to the gradient before the momentum; none on BatchNorm, biases, depthwise kernels.
     config.train.weight_decay = 4e-5
     # Of the labels; the full network's outputs, which the narrow ones learn from, are not smoothed.
     config.train.label_smoothing = 0.1
-    config.train.steps_per_execution = 1
-    # Or "mixed_float16", "mixed_bfloat16": faster on accelerators made for it (docs/long_runs.md).
-    config.train.precision = "float32"
-    config.train.accumulate = 1  # Parts in which a batch is run, to save memory.
-    # Momentum of an average of the weights, which is judged and exported; None: no average.
-    config.train.ema = config_dict.placeholder(float)
     # The paper is silent; in its code each device has its own BatchNorm statistics. True: the same.
     config.train.sync_batch_norm = False
     # Share of the area that a crop takes, its width by height, mirroring, colours, PCA lighting.
-    config.train.augment = ml_collections.ConfigDict(
+    config.train.augment = ConfigDict(
         {"scale": (0.25, 1.0), "ratio": (0.75, 4 / 3), "flip": True, "jitter": 0.4, "lighting": 0.1}
     )
     # A period sees as many images whatever the batch.
@@ -117,24 +78,12 @@ def get_config(epochs=250, tau=625):
     # One calibration batch, of images held out: those that weights are trained on flatter them.
     config.method.calibration_size = 1024
 
-    # The last ones are kept: where one is damaged the one before it is used.
-    config.checkpoint = ml_collections.ConfigDict({"every_steps": 1000, "keep_last": 3})
+    config.checkpoint.every_steps = 1000
+    config.checkpoint.keep_last = 3
     # Of so many hours of training one checkpoint is kept for good.
     config.checkpoint.keep_every_hours = 12.0
-    # A row of logs/steps.csv every so many steps; the same for TensorBoard (extra `tensorboard`).
-    config.watch = ml_collections.ConfigDict({"every_steps": 50, "tensorboard": False})
     # BatchNorm statistics of each point, of 2,048 training images: 1.2 GB at 224 px.
-    config.calibration = ml_collections.ConfigDict({"batches": 8, "batch_size": 256})
-    # The front is looked for among so many networks, those that the history's losses put first.
-    config.front = ml_collections.ConfigDict({"networks": 100})
-    config.export = ml_collections.ConfigDict({"formats": ("fp32", "int8"), "points": "all"})
-    config.export.embed_metadata = False  # Labels and normalisation inside each file as well.
-    # For the formats "qat", "cluster" and "prune" only: docs/quantisation.md.
-    config.export.fine_tuning = ml_collections.ConfigDict(
-        {"steps": 1000, "batch_size": 64, "distillation": 1.0, "int8": True}
-    )
-    config.export.fine_tuning.learning_rate = config_dict.placeholder(float)  # None: the format's.
-    config.export.fine_tuning.clusters = 16  # Weights that differ, a kernel.
-    config.export.fine_tuning.sparsity = 0.5  # Share of a kernel that "prune" makes zero.
-    config.profile = ml_collections.ConfigDict({"processes": 5, "runs": 50, "num_threads": 1})
+    config.calibration = ConfigDict({"batches": 8, "batch_size": 256})
+    config.front = ConfigDict({"networks": 100})
+    config.export.formats = ("fp32", "int8")
     return config
