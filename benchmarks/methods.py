@@ -2,11 +2,13 @@
 
     python benchmarks/methods.py run --data=glyphs --seeds=0,1,2 [--units=joslim,slim] [--jobs=2]
     python benchmarks/methods.py table [--data=glyphs]
+    python benchmarks/methods.py compare [--data=glyphs] --pairs=joslim:slim,joslim:two_stage_held
 
 `run` trains what is missing, a unit after another, and leaves one JSON file a method and seed in
 `benchmarks/results/methods/`; those that are there are not trained again, and a unit that was
 killed goes on from its checkpoint in `runs/methods/`. `table` prints the table of what is there
-and writes the figure. Every unit is one training:
+and writes the figure; `compare` prints differences of two rows, seed by seed. Every unit is one
+training:
 
 * `slim`, `fixed`, `random`: widths drawn anew at every step (US-Net; the fixed list of slimmable
   networks; TwoStage). `random` serves three searches after training: `two_stage` (the engine of
@@ -73,18 +75,20 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=("run", "unit", "table"))
+    parser.add_argument("command", choices=("run", "unit", "table", "compare"))
     parser.add_argument("--data", default="glyphs", help="digits, glyphs or mobilenet (V2, 64 px)")
     parser.add_argument("--cost", default="macs")
     parser.add_argument("--units", default=",".join(UNITS))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--pairs", default="joslim:slim", help="of rows, for compare")
     parser.add_argument("--hours", type=float, default=12.0, help="begin no unit after so long")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's (to try things out)")
     arguments = parser.parse_args()
     arguments.units = arguments.units.split(",")
     arguments.seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    {"run": run, "unit": unit, "table": table}[arguments.command](arguments)
+    commands = {"run": run, "unit": unit, "table": table, "compare": compare}
+    commands[arguments.command](arguments)
 
 
 def table(arguments):
@@ -92,6 +96,13 @@ def table(arguments):
     from methods_table import print_table
 
     print_table(arguments, RESULTS, SCRATCH)
+
+
+def compare(arguments):
+    """Prints the differences of pairs of rows."""
+    from methods_table import print_pairs
+
+    print_pairs(arguments, RESULTS)
 
 
 # -- running -----------------------------------------------------------------

@@ -1,6 +1,7 @@
-"""The table and the figure of `benchmarks/methods.py`, of the results that there are.
+"""The tables and the figure of `benchmarks/methods.py`, of the results that there are.
 
 python benchmarks/methods.py table --data=glyphs
+python benchmarks/methods.py compare --data=glyphs --pairs=joslim:slim
 """
 
 import json
@@ -42,12 +43,7 @@ def print_table(arguments, folder, drawings):
         folder: path of the results, a JSON file a method and seed.
         drawings: path of the folder for the figure.
     """
-    results = {}
-    for file in sorted(folder.glob(f"{arguments.data}-{arguments.cost}-*.json")):
-        result = json.loads(file.read_text(encoding="utf-8"))
-        results.setdefault(result["method"], []).append(result)
-    if not results:
-        sys.exit(f"There are no results of {arguments.data} against {arguments.cost} yet.")
+    results = read_results(arguments, folder)
     heads = [
         "hypervolume",
         "against joslim",
@@ -81,6 +77,53 @@ def print_table(arguments, folder, drawings):
     lines = [f"{row} (seeds {', '.join(map(str, m))})" for row, m in missing.items() if m]
     print(f"\nNot run: {'; '.join(lines) or 'nothing'}. Seeds here: {sorted(seeds)}.")
     figure(results, arguments, drawings)
+
+
+def read_results(arguments, folder):
+    """row -> results, one a seed."""
+    results = {}
+    for file in sorted(folder.glob(f"{arguments.data}-{arguments.cost}-*.json")):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        results.setdefault(result["method"], []).append(result)
+    if not results:
+        sys.exit(f"There are no results of {arguments.data} against {arguments.cost} yet.")
+    return results
+
+
+def print_pairs(arguments, folder):
+    """Prints the differences of pairs of rows, seed by seed and their mean and deviation.
+
+    Args:
+        arguments: of the command line: `data`, `cost`, `pairs`, each "row:row".
+        folder: path of the results.
+    """
+    results = read_results(arguments, folder)
+    print("| | hypervolume | low | middle | high |\n|---|--:|--:|--:|--:|")
+    for pair in arguments.pairs.split(","):
+        first, second = pair.split(":")
+        numbers = []
+        for row in (first, second):
+            if row not in results:
+                sys.exit(f"There are no results of {row!r}; there are {sorted(results)}.")
+            numbers.append({r["seed"]: regions(r) for r in results[row]})
+        shared = sorted(numbers[0].keys() & numbers[1].keys())
+        columns = np.array([numbers[0][seed] - numbers[1][seed] for seed in shared]).T
+        cells = [f"{seed_by_seed(columns[0], 4)} ({fine(*mean_and_spread(columns[0]), '+')})"]
+        for column in 100 * columns[1:]:
+            mean, spread = mean_and_spread(column)
+            cells.append(f"{seed_by_seed(column, 1)} ({mean:+.1f} ± {spread:.1f})")
+        print(f"| `{first}` against `{second}` | {' | '.join(cells)} |")
+
+
+def regions(result):
+    """Hypervolume, and the accuracy of the networks to ship below, in and above the middle."""
+    numbers = summary(result)
+    start = 1 + len(FRACTIONS)
+    return np.array([numbers[0], *numbers[start : start + len(REGIONS)]])
+
+
+def seed_by_seed(values, digits):
+    return " ".join(f"{value:+.{digits}f}" for value in values)
 
 
 def mean_and_spread(values):

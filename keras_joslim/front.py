@@ -123,8 +123,8 @@ class ParetoFront:
             raise ValueError(f"Expected a SlimmableModel. Received: model={model!r}")
         space = model.width_space
         costs = list(costs or (MACs(model), Parameters(model)))
-        widths = np.concatenate([np.asarray(widths, np.int32), [space.full, space.smallest]])
-        widths = np.unique(space.validate(widths), axis=0)
+        widths = np.reshape(space.validate(widths), (-1, len(space)))
+        widths = np.unique(np.concatenate([widths, [space.full, space.smallest]]), axis=0)
         judge, calibration = Judge(model, validation), as_batches(calibration)
         values = {getattr(cost, "name", "cost"): cost(widths) for cost in costs}
         first = next(iter(values))

@@ -1,6 +1,7 @@
 """Searching the widths of a trained model: an engine asks, the model's losses are told."""
 
 import numpy as np
+from absl import logging
 from tqdm import tqdm
 
 from keras_joslim.calibration_data import checked_calibration_data, refuse_unfit_data
@@ -22,8 +23,10 @@ def search_widths(
         calibration_data: `(x, y)` or `(x, y, sample_weight)`, one batch that the weights
             were not trained on.
         evaluations: networks to measure in all, those already in the history included;
-            fewer if the engine is `done` before. `None` goes on until it is, which only
-            `GreedySearch` ever is in a large width space.
+            fewer if the engine is `done` before. `None` goes on until it is: `GreedySearch`
+            at its last target, `NSGA2Search` when nothing new comes up for 20 generations,
+            `MRFSearch` at once with scores, `RandomSearch` with all of the space,
+            `JoslimSearch` never.
         num_asked: networks asked for at a time.
         on_round: called without arguments after each round of losses, to save the state.
         progress: whether to show a progress bar.
@@ -51,6 +54,14 @@ def search_widths(
     if evaluations is not None and evaluations < 1:
         raise ValueError(f"Expected one evaluation or more. Received: evaluations={evaluations}")
     history = engine.history
+    uninformed = engine.uninformed
+    if evaluations is not None and evaluations <= uninformed and not engine.done:
+        logging.warning(
+            "Nothing is searched: the first %d networks are measured before a loss counts, and no "
+            "more than %d were asked for. Raise `evaluations`, hundreds to be of use.",
+            uninformed,
+            evaluations,
+        )
     with tqdm(total=evaluations, desc="searching widths", disable=not progress, leave=False) as bar:
         while True:
             waiting = np.flatnonzero(~history.evaluated)

@@ -115,6 +115,13 @@ def test_a_corrupt_or_foreign_file_is_refused(content, message, tmp_path):
         kj.ParetoFront.load(tmp_path / "other.json")
 
 
+def test_widths_of_another_model_are_refused(trained):
+    slim, data = trained
+    validation = (data.validation.images, data.validation.labels)
+    with pytest.raises(ValueError, match=r"one entry a channel group. Received: shape=\(1, 3\)"):
+        kj.ParetoFront.build(slim, [[1, 2, 3]], validation, [])
+
+
 def test_the_figure_shows_every_point_and_the_history(front):
     figure = front.plot()
     history, line = figure.data

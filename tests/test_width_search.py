@@ -43,6 +43,29 @@ def test_fewer_prior_points_than_are_asked_at_a_time():
     assert len(history) == 20
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "first"),
+    [
+        ("JoslimSearch", {"prior_points": 6}, 6),
+        ("NSGA2Search", {"population": 10}, 10),
+        ("GreedySearch", {}, 1),
+        ("RandomSearch", {}, 0),
+    ],
+)
+def test_a_search_that_never_begins_is_warned_of(kind, options, first, caplog):
+    def searched(evaluations):
+        slim = _slim()
+        engine = getattr(kj.search, kind)(slim.width_space, kj.costs.MACs(slim), **options)
+        assert engine.uninformed == first
+        caplog.clear()
+        kj.search_widths(slim, engine, images(9), evaluations, progress=False)
+        return "Nothing is searched" in caplog.text
+
+    assert not searched(first + 1)
+    if first:
+        assert searched(first)
+
+
 def test_an_engine_that_is_done_ends_the_search():
     slim = _slim()
     engine = kj.search.GreedySearch(slim.width_space, kj.costs.MACs(slim), targets=[0.9])

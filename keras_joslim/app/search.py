@@ -54,6 +54,12 @@ def search(workdir, method, cost=None, evaluations=None, targets="uniform", budg
         "targets": targets,
         "budget": budget,
     }
+    if method == "mrf" and (settings["evaluations"] or 3) < 3:
+        raise ValueError(
+            'The search by "mrf" scores widths by random networks, measured after the full and the '
+            "smallest one: 3 networks or more, hundreds to be of use. "
+            f"Received: evaluations={evaluations}"
+        )
     _refuse_other_settings(workdir, settings)
     if workdir.front_file.exists():
         say(f"{workdir.place} has its front already.")
@@ -61,9 +67,32 @@ def search(workdir, method, cost=None, evaluations=None, targets="uniform", budg
     found = make_cost(settings["cost"], recipe.model)
     engine = _searched(workdir, recipe, settings, found, say)
     widths = candidates(engine, config["front"]["networks"])
+    front = save_front(workdir, recipe, widths, say, costs=[found])
     if budget is not None:
-        say(f"The best widths within {budget:g} {found.unit} cost {float(found(widths[0])):g}.")
-    return save_front(workdir, recipe, widths, say, costs=[found])
+        _say_answer(front, widths[0], found, budget, say)
+    return front
+
+
+def plain(number):
+    """A number in full, without an exponent: "2000000", "0.4"."""
+    return np.format_float_positional(number, trim="-")
+
+
+def _say_answer(front, widths, cost, budget, say):
+    """What became of the answer within the budget: a point, or beaten by a cheaper one."""
+    unit = cost.unit
+    say(f"The best widths within {plain(budget)} {unit} cost {plain(float(cost(widths)))}.")
+    names = {tuple(point.widths): point.name for point in front}
+    name = names.get(tuple(widths.tolist()))
+    if name is not None:
+        say(f"They are point {name}.")
+        return
+    # Points ascend in cost and descend in loss.
+    best = [point for point in front if point.costs[cost.name] <= budget][-1]
+    say(
+        f"They are no point of the front: {best.name} costs no more and has the lower validation "
+        "loss, so it is the one to take within this budget."
+    )
 
 
 def after_training(workdir, recipe, method, say=print):
@@ -128,7 +157,7 @@ def _searched(workdir, recipe, settings, cost, say):
     if method == "greedy" and not engine.done:
         say(
             f"Stopped at {evaluations} networks with {len(engine.chosen)} of the targets reached. "
-            "Without --evaluations the greedy search goes on to the last."
+            "To go on to the last, search under another --name without --evaluations."
         )
     return engine
 
@@ -169,6 +198,11 @@ def _refuse_other_settings(workdir, settings):
         then = value if state is None else state["settings"].get(name)
         if then != value:
             raise ValueError(
-                f"{workdir.place} holds a search with {name}={then!r}, now {value!r}. Give the "
-                "same settings to go on with it, or another --name."
+                f"{workdir.place} holds a search with {_given(name, then)}, now "
+                f"{_given(name, value)}. Give the same settings to go on with it, or another "
+                "--name."
             )
+
+
+def _given(name, value):
+    return f"{name} not given" if value is None else f"{name}={value!r}"

@@ -1,5 +1,7 @@
 """AOWS and OWS: widths drawn by scores that the losses of training give them."""
 
+import math
+
 import numpy as np
 
 from keras_joslim.costs import MACs
@@ -63,6 +65,9 @@ class AdaptiveWidths(ScoringSchedule):
         rate=0.02,
     ):
         super().__init__(num_sampled)
+        # One that no widths meet is refused once the model is known, naming the least cost.
+        if budget is not None and math.isnan(budget):
+            raise ValueError(f"A budget is a number in the unit of the cost. Received: {budget=}")
         if budget is not None and steps is None:
             raise ValueError(
                 "With a budget the temperature falls to the last step: give `steps`, the optimizer "

@@ -39,11 +39,20 @@ class FixedWidths(Schedule):
 
     def widths(self, step):
         space = self.space
-        rows = [space.from_multipliers(np.broadcast_to(m, len(space))) for m in self.multipliers]
+        rows = [self._row(space, multiplier) for multiplier in self.multipliers]
         narrow = {tuple(row): row for row in rows if tuple(row) != tuple(space.full)}
         # Widest first, so that the smallest one is the last, as everywhere.
         ordered = sorted(narrow.values(), key=lambda row: -int(row.sum()))
         return np.stack([space.full, *ordered]).astype(np.int32)
+
+    @staticmethod
+    def _row(space, multiplier):
+        if np.ndim(multiplier) and np.shape(multiplier) != (len(space),):
+            raise ValueError(
+                f"Of the {len(space)} channel groups of the model each needs a multiplier, or one "
+                f"number is for all of them. Received: multiplier={multiplier}"
+            )
+        return space.from_multipliers(np.broadcast_to(multiplier, len(space)))
 
     def visited(self, count=60):
         """The networks of the list and the full one."""

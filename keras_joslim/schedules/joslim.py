@@ -11,8 +11,12 @@ from keras_joslim.costs import MACs
 from keras_joslim.schedules.front_progress import FrontProgress
 from keras_joslim.schedules.schedule import Schedule, held_steps, sandwich
 from keras_joslim.search import JoslimSearch
+from keras_joslim.search.joslim_settings import checked_settings
 from keras_joslim.search.recalibration import Recalibration
 from keras_joslim.search.whole_number import whole_number
+
+# Arguments of `Joslim` that go to its engine.
+SEARCH_ARGUMENTS = set(inspect.signature(JoslimSearch).parameters) - {"space", "cost", "seed"}
 
 
 class Joslim(Schedule):
@@ -77,6 +81,7 @@ class Joslim(Schedule):
                 f"Received: cost={cost!r}"
             )
         _refuse_unknown(search)
+        checked_settings(**search)
         self.calibration_data = checked_calibration_data(calibration_data)
         self.tau = held_steps(tau)
         self.cost = cost
@@ -159,12 +164,13 @@ class Joslim(Schedule):
     def on_train_end(self, logs=None):
         visited, uniform = len(self.history), self._search.get("prior_points", 20)
         if visited <= uniform:
+            lower = f"Lower tau (now {self.tau}) or prior_points" if self.tau > 1 else None
             logging.warning(
                 "The search never began: %d networks were visited, the first %d are uniform "
-                "multipliers. Lower tau (now %d) or prior_points, or train longer.",
+                "multipliers. %s, or train longer.",
                 visited,
                 uniform,
-                self.tau,
+                lower or f"Lower prior_points (now {uniform})",
             )
 
     def _search_widths(self):
@@ -276,9 +282,9 @@ class Joslim(Schedule):
 
 
 def _refuse_unknown(search):
-    known = set(inspect.signature(JoslimSearch).parameters) - {"space", "cost", "seed"}
-    unknown = sorted(set(search) - known)
+    unknown = sorted(set(search) - SEARCH_ARGUMENTS)
     if unknown:
         raise ValueError(
-            f"Joslim has no argument {unknown[0]!r}. Arguments of the search: {sorted(known)}"
+            f"Joslim has no argument {unknown[0]!r}. Arguments of the search: "
+            f"{sorted(SEARCH_ARGUMENTS)}"
         )

@@ -1,5 +1,8 @@
 """One network trained for a weighted set of target platforms."""
 
+import inspect
+
+from keras_joslim.schedules.joslim import SEARCH_ARGUMENTS, Joslim
 from keras_joslim.schedules.platform_search import PlatformSampling, PlatformSearch
 from keras_joslim.schedules.schedule import Schedule
 from keras_joslim.schedules.uniform import UniformWidths
@@ -7,6 +10,12 @@ from keras_joslim.search.platform_sampler import SAMPLINGS
 from keras_joslim.search.platforms import check_platforms, platform_targets
 
 STRATEGIES = ("joslim", "uniform", *SAMPLINGS)
+# What each takes besides the arguments of `PlatformWidths`.
+_OWN = {"calibration_data", "tau", "num_sampled", "seed", "search"}
+_OPTIONS = dict.fromkeys(SAMPLINGS, {"warmup", "choices", "hot", "cold", "rate"}) | {
+    "joslim": (set(inspect.signature(Joslim).parameters) | SEARCH_ARGUMENTS) - _OWN,
+    "uniform": {"min_multiplier"},
+}
 
 
 class PlatformWidths(Schedule):
@@ -43,20 +52,22 @@ class PlatformWidths(Schedule):
         **options: with "joslim" further ones of `Joslim` (`recalibration`, `recent`,
             `prior_points`, ...; `cost` is what its history and logs are against); with the four
             `warmup` (share of the steps with uniform draws, 0.1), `choices` (legal widths a group,
-            12), `hot`, `cold` and `rate` of `search.AdaptiveSampler`.
+            12), `hot`, `cold` and `rate` of `search.AdaptiveSampler`; with "uniform"
+            `min_multiplier` of `UniformWidths`.
 
     Raises:
         ValueError: no platforms, two of one name, weights that add up to nothing, an unknown
-            strategy, or one without what it needs; once the model is known, a budget below the cost
-            of the smallest network, naming that, and a cost without factors where they are needed.
+            strategy, or one without what it needs or with an option of another; once the model is
+            known, a budget below the cost of the smallest network, naming that, and a cost without
+            factors where they are needed.
 
     Example:
 
     >>> platforms = [
-    ...     Platform("phone", kj.costs.Latency.load("phone.json", slim), [4.0, 8.0], weight=3),
-    ...     Platform("watch", kj.costs.Latency.load("watch.json", slim), 5.0, weight=1),
+    ...     kj.Platform("phone", kj.costs.Latency.load("phone.json", slim), [4.0, 8.0], weight=3),
+    ...     kj.Platform("watch", kj.costs.Latency.load("watch.json", slim), 5.0, weight=1),
     ... ]
-    >>> schedule = PlatformWidths(platforms, (x_validation, y_validation), tau=100)
+    >>> schedule = kj.PlatformWidths(platforms, (x_validation, y_validation), tau=100)
     >>> slim.fit(x_train, y_train, epochs=20, callbacks=[schedule])
     """
 
@@ -73,6 +84,11 @@ class PlatformWidths(Schedule):
     ):
         super().__init__()
         self.platforms = check_platforms(platforms)
+        if strategy not in STRATEGIES:
+            raise ValueError(
+                f"strategy must be one of {list(STRATEGIES)}. Received: strategy={strategy!r}"
+            )
+        _refuse_unknown(strategy, options)
         self.strategy = strategy
         common = {"num_sampled": num_sampled, "seed": seed, **options}
         if strategy == "joslim":
@@ -80,13 +96,9 @@ class PlatformWidths(Schedule):
             self._inner = PlatformSearch(self.platforms, calibration_data, tau, **common)
         elif strategy == "uniform":
             self._inner = UniformWidths(**common)
-        elif strategy in SAMPLINGS:
+        else:
             _refuse_missing(strategy, steps=steps)
             self._inner = PlatformSampling(self.platforms, strategy, steps, **common)
-        else:
-            raise ValueError(
-                f"strategy must be one of {list(STRATEGIES)}. Received: strategy={strategy!r}"
-            )
         self.needs_task_losses = self._inner.needs_task_losses
         self.keeps_history = self._inner.keeps_history
         self._pending = None
@@ -192,6 +204,16 @@ class PlatformWidths(Schedule):
 def _described(targets):
     """What tells two sets of targets apart, as JSON gives it back."""
     return [[t.platform, t.budget, t.weight, t.least, t.full] for t in targets]
+
+
+def _refuse_unknown(strategy, options):
+    known = _OPTIONS[strategy]
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(
+            f"The strategy {strategy!r} of PlatformWidths has no option {unknown[0]!r}; it has "
+            f"{sorted(known)}."
+        )
 
 
 def _refuse_missing(strategy, **needed):

@@ -66,6 +66,11 @@ class Engine:
         self._settings = settings
         self.history = History(len(space))
 
+    @property
+    def uninformed(self):
+        """How many networks, the first ones, are asked before a loss counts."""
+        return 0
+
     def tell(self, losses):
         """Replaces the losses of the whole history.
 

@@ -25,6 +25,12 @@ class GenerationSearch(Engine):
     def __init__(self, space, cost, settings):
         super().__init__(space, cost, settings)
         self._members = self._first()
+        self._first_size = len(self._members)
+
+    @property
+    def uninformed(self):
+        """How many networks are asked before a loss counts: the first generation."""
+        return self._first_size
 
     @property
     def done(self):

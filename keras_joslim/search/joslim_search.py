@@ -17,15 +17,11 @@ from keras_joslim.search.candidates import CandidateSource
 from keras_joslim.search.engine import checked_costs, refuse_other_settings
 from keras_joslim.search.history import History, row_keys
 from keras_joslim.search.hyperparameters import Hyperparameters
+from keras_joslim.search.joslim_settings import checked_settings
 from keras_joslim.search.loss_model import LossModel
 from keras_joslim.search.pool import Pool
 from keras_joslim.search.prior_points import neighbours, prior_points
 from keras_joslim.search.whole_number import whole_number
-
-TARGETS = ("uniform", "gap", "lambda")
-BOUNDS = ("optimistic", "upper")
-LENGTHSCALES = ("per_group", "one")
-MEANS = ("linear", "zero")
 
 # Streams of random numbers, each keyed by (seed, stream, number of the ask).
 _PRIOR, _FIT, _TARGET, _CANDIDATES = range(4)
@@ -96,45 +92,33 @@ class JoslimSearch:
         mean="linear",
         surrogate_entries=600,
     ):
-        for name, value, known in (
-            ("targets", targets, TARGETS),
-            ("bound", bound, BOUNDS),
-            ("lengthscales", lengthscales, LENGTHSCALES),
-            ("mean", mean, MEANS),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} must be one of {list(known)}. Received: {name}={value!r}")
-        if not 0.0 <= beta < math.inf:
-            raise ValueError(f"beta must be at least 0 and finite. Received: beta={beta}")
-        if not 0.0 < tolerance < 1.0:
-            raise ValueError(
-                "tolerance is a part of the full network's cost, between 0 and 1. "
-                f"Received: tolerance={tolerance}"
-            )
+        self._settings = checked_settings(
+            targets=targets,
+            prior_points=prior_points,
+            bound=bound,
+            beta=beta,
+            tolerance=tolerance,
+            lengthscales=lengthscales,
+            seed=seed,
+            candidates=candidates,
+            mean=mean,
+            surrogate_entries=surrogate_entries,
+        )
         if not len(space):
             raise ValueError("There is nothing to search: the width space has no channel group.")
-        if surrogate_entries is not None:
-            surrogate_entries = whole_number("surrogate_entries", surrogate_entries, 8)
         self.space, self.cost = space, cost
-        self._settings = {
-            "targets": targets,
-            "prior_points": whole_number("prior_points", prior_points, 1),
-            "bound": bound,
-            "beta": float(beta),
-            "tolerance": float(tolerance),
-            "lengthscales": lengthscales,
-            "seed": whole_number("seed", seed, 0),
-            "candidates": whole_number("candidates", candidates, 1),
-            "mean": mean,
-            "surrogate_entries": surrogate_entries,
-        }
         self.history = History(len(space))
         self.last_ask = []
         self._asks = 0
-        self._model = LossModel(space, mean, lengthscales, surrogate_entries)
+        self._model = LossModel(space, mean, lengthscales, self._settings["surrogate_entries"])
         self._source = CandidateSource(space)
         self._prior = None
         self._least_cost, self._full_cost = self._costs(np.stack([space.smallest, space.full]))
+
+    @property
+    def uninformed(self):
+        """How many networks are asked before a loss counts: the prior points."""
+        return len(self._prior_points())
 
     @property
     def done(self):
@@ -268,10 +252,14 @@ class JoslimSearch:
 
     def _waiting_prior_points(self):
         """The prior points not asked yet, in order, `(k, groups)`."""
+        points = self._prior_points()
+        return points[self.history.unseen(points)]
+
+    def _prior_points(self):
         if self._prior is None:
             count = self._settings["prior_points"]
             self._prior = prior_points(self.space, count, self._rng(_PRIOR, 0))
-        return self._prior[self.history.unseen(self._prior)]
+        return self._prior
 
     # -- points by the surrogate ---------------------------------------------
 

@@ -9,7 +9,7 @@ from keras_joslim.app.command import Command, UsageError
 from keras_joslim.app.commands import COMMANDS
 from keras_joslim.app.flags import COMMON, FLAGS
 from keras_joslim.app.workdir import Workdir
-from keras_joslim.search.joslim_search import TARGETS
+from keras_joslim.search.joslim_settings import TARGETS
 from tests.tflite.delivered import exported
 
 NAMES = ["run", "train", "search", "export", "profile", "plot", "front", "bundle"]

@@ -1,6 +1,7 @@
 """Every method by one config field, searches after training, and nothing chosen by test data."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -164,14 +165,20 @@ def test_scores_of_an_ows_run_answer_for_a_budget_chosen_afterwards(tmp_path, mo
     from keras_joslim.app import search as module
 
     monkeypatch.setattr(SlimmableModel, "losses_at", counted)
+
     # What would be judged.
-    monkeypatch.setattr(module, "save_front", lambda workdir, recipe, widths, *_, **__: widths)
-    widths = search(Workdir(workdir.path, "b"), "mrf", budget=9e4, say=said.append)
+    def front_of(workdir, recipe, widths, *_, **__):
+        return [types.SimpleNamespace(name="p01", widths=tuple(row)) for row in widths.tolist()]
+
+    monkeypatch.setattr(module, "save_front", front_of)
+    front = search(Workdir(workdir.path, "b"), "mrf", budget=9e4, say=said.append)
+    widths = np.array([point.widths for point in front])
+    assert said[-1] == "They are point p01."
     # The ends alone, to see that the data fits; scores are those of the training.
     assert len(measured) == 2
     assert any("by the scores of the training" in line for line in said)
     np.testing.assert_array_equal(widths, made.schedule.best(9e4).widths[None])
-    assert any(f"within 90000 MACs cost {made.cost(widths[0])}." in line for line in said)
+    assert f"The best widths within 90000 MACs cost {made.cost(widths[0])}." in said
     assert made.cost(widths[0]) <= 9e4
 
     with pytest.raises(ValueError, match="budget=90000.0, now 80000.0.* or another --name"):
@@ -198,6 +205,48 @@ def test_a_budget_that_cannot_be_is_refused_before_anything_is_measured(
     assert not workdir.place.exists()
 
 
+def test_an_answer_that_a_cheaper_network_beats_is_said_to_be_none(trained, monkeypatch):
+    from keras_joslim.app import search as module
+
+    said, worst = [], {}
+
+    def front_of(workdir, recipe, widths, *_, **__):
+        space = recipe.model.width_space
+        ends = {"p00": space.smallest, "p01": space.full}
+        worst.update({name: float(recipe.cost(row)) for name, row in ends.items()})
+        return [
+            types.SimpleNamespace(name=n, widths=tuple(w.tolist()), costs={"macs": worst[n]})
+            for n, w in ends.items()
+        ]
+
+    monkeypatch.setattr(module, "save_front", front_of)
+    search(Workdir(trained.path, "beaten"), "mrf", evaluations=6, budget=9e4, say=said.append)
+    assert "no point of the front: p00 costs no more" in said[-1]
+    assert worst["p00"] < 9e4 < worst["p01"]
+
+
+def test_a_budget_of_millions_makes_a_name(trained, capsys):
+    command = ["joslim", "search", f"--workdir={trained.path}", "--method=mrf", "--evaluations=6"]
+    main.main([*command, "--budget=2000000"])
+    assert (trained.path / "search" / "mrf-macs-2000000" / "front.json").is_file()
+    assert "within 2000000 MACs cost 274008." in capsys.readouterr().out
+
+
+def test_other_targets_are_another_search(trained):
+    command = ["joslim", "search", f"--workdir={trained.path}", "--method=mobo", "--evaluations=6"]
+    main.main([*command, "--targets=gap"])
+    main.main([*command, "--targets=uniform"])
+    for name in ("mobo-gap-macs", "mobo-macs"):
+        assert (trained.path / "search" / name / "front.json").is_file()
+
+
+def test_too_few_networks_for_scores_are_refused_before_anything_is_measured(trained):
+    workdir = Workdir(trained.path, "two")
+    with pytest.raises(ValueError, match="3 networks or more.*Received: evaluations=2"):
+        search(workdir, "mrf", evaluations=2, say=lambda *_: None)
+    assert not workdir.place.exists()
+
+
 def test_the_budget_of_aows_is_that_of_the_config(tmp_path):
     config = _config("aows")
     made = recipe.make_recipe(config)
@@ -216,6 +265,8 @@ def test_another_search_of_the_same_name_is_refused_by_the_field(trained):
     search(workdir, "greedy", evaluations=4, say=lambda *_: None)
     with pytest.raises(ValueError, match="method='greedy', now 'mobo'. .*another --name"):
         search(workdir, "mobo", evaluations=4)
+    with pytest.raises(ValueError, match="evaluations=4, now evaluations not given. Give the same"):
+        search(workdir, "greedy")
     said = []
     search(workdir, "greedy", evaluations=4, say=said.append)
     assert "has its front already" in said[0]
@@ -230,6 +281,8 @@ def test_another_search_of_the_same_name_is_refused_by_the_field(trained):
         (["plot", "--cost=memory"], "--cost is a flag of `joslim search`"),
         (["search", "--method=mobo", "--name=../x"], "name of a search is made of letters"),
         (["search", "--method=mobo", "--evaluations=0"], "evaluations"),
+        (["search", "--method=mrf", "--budget=nan"], "--budget is a number above 0. Received: nan"),
+        (["search", "--method=mrf", "--budget=-5"], "--budget is a number above 0. Received: -5.0"),
         (["export", "--name=absent"], "no front of a search named 'absent'; there are: "),
         (["train", "--name=x"], "--name is the name of a search; `joslim train` has none"),
     ],

@@ -305,6 +305,11 @@ def test_a_budget_below_the_least_cost_names_that_and_its_widths_before_training
     assert int(slim.optimizer.iterations) == 0
 
 
+def test_a_budget_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="A budget is a number .*Received: budget=nan"):
+        AdaptiveWidths(float("nan"), 20)
+
+
 def test_a_cost_that_is_no_sum_of_tables_is_refused():
     slim = _slim()
     with pytest.raises(ValueError, match="a sum of tables.* macs, parameters .*'memory' is none"):

@@ -208,6 +208,22 @@ def test_tau_is_checked(tau):
         _joslim(tau=tau)
 
 
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"targets": "gaps"}, r"targets must be one of \['uniform', 'gap', 'lambda'\]. .*'gaps'"),
+        ({"bound": "lower"}, "bound must be one of .*bound='lower'"),
+        ({"prior_points": 0}, "prior_points must be a whole number, at least 1"),
+        ({"surrogate_entries": 3}, "surrogate_entries must be a whole number, at least 8"),
+        ({"beta": -1.0}, "beta must be at least 0"),
+        ({"tolerance": 1.0}, "tolerance is a part"),
+    ],
+)
+def test_arguments_of_the_search_are_checked_at_once(argument, message):
+    with pytest.raises(ValueError, match=message):
+        _joslim(**argument)
+
+
 @pytest.mark.parametrize("data", [np.ones((4, 6)), (np.ones((4, 6)),), 3])
 def test_calibration_data_without_labels_is_refused(data):
     with pytest.raises(ValueError, match="calibration_data.*held out from training"):

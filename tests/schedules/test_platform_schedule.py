@@ -249,6 +249,13 @@ def test_what_is_refused():
     given, data = _platforms(slim), images(9, seed=5)
     with pytest.raises(ValueError, match=r"strategy must be one of \['joslim', 'uniform'.*'best'"):
         PlatformWidths(given, data, 2, "best")
+    for strategy, option in (
+        ("uniform", "prior_points"),
+        ("joslim", "choices"),
+        ("mixture", "tau2"),
+    ):
+        with pytest.raises(ValueError, match=f"'{strategy}' of .*no option '{option}'; it has"):
+            PlatformWidths(given, data, 2, strategy, steps=4, **{option: 3})
     with pytest.raises(ValueError, match="'joslim' needs `tau`"):
         PlatformWidths(given, data)
     with pytest.raises(ValueError, match="'joslim' needs `calibration_data`"):
@@ -263,7 +270,7 @@ def test_what_is_refused():
         PlatformWidths(_platforms(slim, weights=(0, 0)), data, 2)
     with pytest.raises(ValueError, match="warm-up is a share of the steps.* warmup=1"):
         PlatformWidths(given, strategy="mixture", steps=9, warmup=1)
-    with pytest.raises(ValueError, match="Joslim has no argument 'warmup'"):
+    with pytest.raises(ValueError, match="'joslim' of PlatformWidths has no option 'warmup'"):
         PlatformWidths(given, data, 2, warmup=0.1)
 
 

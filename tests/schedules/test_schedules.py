@@ -124,6 +124,8 @@ def test_multipliers_out_of_range_are_refused(multipliers):
 
 
 def test_one_multiplier_in_the_place_of_a_list_is_refused():
+    with pytest.raises(ValueError, match=r"Of the 3 channel groups .*multiplier=\[0.5, 0.5\]"):
+        _on(kj.FixedWidths([[0.5, 0.5]])).widths(0)
     with pytest.raises(ValueError, match=r"Expected a list: FixedWidths\(\[0.5\]\). .*=0.5"):
         kj.FixedWidths(0.5)
 

@@ -1,5 +1,9 @@
 """`joslim search`: another front of a trained run."""
 
+import math
+
+import numpy as np
+
 from keras_joslim.app.choices import COSTS, LATENCY, SEARCHES, TARGETS, cost_kind
 from keras_joslim.app.command import Command, UsageError
 from keras_joslim.app.commands.results import say_results
@@ -13,8 +17,11 @@ def _check_search(request):
     if flags.targets is not None and flags.method != "mobo":
         raise UsageError(f"--targets are those of --method=mobo. Received: {flags.method!r}")
     for name in ("budget", "budget_ms"):
-        if flags[name].value is not None and flags.method != "mrf":
+        value = flags[name].value
+        if value is not None and flags.method != "mrf":
             raise UsageError(f"--{name} is that of --method=mrf. Received: {flags.method!r}")
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"--{name} is a number above 0. Received: {value}")
     if flags.method == "mrf" and cost_kind(_cost(request)) == "memory":
         raise UsageError(
             "--method=mrf needs a cost that is a sum over layers; memory is a peak. Take mobo, "
@@ -40,10 +47,12 @@ def _search_workdir(request):
     """Where the search is kept: under its name, or one made of what it searches."""
     flags = request.flags
     budget = flags.budget if flags.budget_ms is None else flags.budget_ms
-    name = f"{flags.method}-{cost_kind(_cost(request))}"
+    # Other targets and another budget are another search.
+    targets = flags.targets if flags.targets != "uniform" else None
+    name = "-".join(filter(None, (flags.method, targets, cost_kind(_cost(request)))))
     if budget is not None:
-        # Another budget is another search.
-        name += f"-{budget:g}"
+        # In full: what is made of 1e6 must be a name, and two budgets two of them.
+        name += f"-{np.format_float_positional(budget, trim='-')}"
     workdir = Workdir(flags.workdir, flags.name or name)
     workdir.config()
     return workdir
