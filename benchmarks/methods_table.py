@@ -111,7 +111,8 @@ def print_pairs(arguments, folder):
         cells = [f"{seed_by_seed(columns[0], 4)} ({fine(*mean_and_spread(columns[0]), '+')})"]
         for column in 100 * columns[1:]:
             mean, spread = mean_and_spread(column)
-            cells.append(f"{seed_by_seed(column, 1)} ({mean:+.1f} ± {spread:.1f})")
+            both = f"{mean:+.1f}" + ("" if math.isnan(spread) else f" ± {spread:.1f}")
+            cells.append(f"{seed_by_seed(column, 1)} ({both})")
         print(f"| `{first}` against `{second}` | {' | '.join(cells)} |")
 
 

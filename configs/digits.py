@@ -6,7 +6,7 @@ Any field can be given on the command line: `--config.train.epochs=20`. Those th
 are in configs/common.py.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from keras_joslim.configs import common
 
@@ -15,8 +15,8 @@ def get_config():
     """The recipe: 64 widths in the history, 1,280 optimizer steps."""
     config = common.get_config()
     config.data.name = "digits"
-    # Their own; 64 enlarges them for a MobileNet, which wants train.augment.padding=8 then.
-    config.data.image_size = 8
+    # None: 8, their own; 64 enlarges them for a MobileNet, with train.augment.padding=8.
+    config.data.image_size = config_dict.placeholder(int)
     config.model.name = "digits_cnn"
     config.slim.min_width = 0.25
 

@@ -145,7 +145,7 @@ def test_costs_of_a_file_are_spelled_with_it():
     ("flags", "passed"),
     [
         (["--method=greedy"], ("greedy-macs", "greedy", None, None, "uniform", None)),
-        (["--method=mobo", "--targets=gap"], ("mobo-macs", "mobo", None, None, "gap", None)),
+        (["--method=mobo", "--targets=gap"], ("mobo-gap-macs", "mobo", None, None, "gap", None)),
         (
             ["--method=nsga2", "--cost=memory", "--evaluations=7", "--name=small"],
             ("small", "nsga2", "memory", 7, "uniform", None),
@@ -154,7 +154,10 @@ def test_costs_of_a_file_are_spelled_with_it():
             ["--method=mrf", "--cost=latency:/tmp/a.json", "--budget_ms=2.5"],
             ("mrf-latency-2.5", "mrf", "latency:/tmp/a.json", None, "uniform", 2.5),
         ),
-        (["--method=mrf", "--budget=0"], ("mrf-macs-0", "mrf", None, None, "uniform", 0.0)),
+        (
+            ["--method=mrf", "--budget=3e8"],
+            ("mrf-macs-300000000", "mrf", None, None, "uniform", 3e8),
+        ),
     ],
 )
 def test_a_search_gets_what_was_given_under_a_name_without_files(
