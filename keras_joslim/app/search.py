@@ -198,11 +198,10 @@ def _refuse_other_settings(workdir, settings):
         then = value if state is None else state["settings"].get(name)
         if then != value:
             raise ValueError(
-                f"{workdir.place} holds a search with {_given(name, then)}, now "
-                f"{_given(name, value)}. Give the same settings to go on with it, or another "
-                "--name."
+                f"{workdir.place} holds a search with {name}={_given(then)}, now {_given(value)}. "
+                "Give the same settings to go on with it, or another --name."
             )
 
 
-def _given(name, value):
-    return f"{name} not given" if value is None else f"{name}={value!r}"
+def _given(value):
+    return "not given" if value is None else repr(value)

@@ -214,7 +214,8 @@ def save_front(workdir, recipe, widths, say=print, costs=None):
     if costs is None:
         costs = [recipe.cost]
     costs = {cost.name: cost for cost in (*costs, MACs(recipe.model), Parameters(recipe.model))}
-    say(f"Judging {len(widths)} networks on {len(data.validation)} validation images.")
+    networks = "1 network" if len(widths) == 1 else f"{len(widths)} networks"
+    say(f"Judging {networks} on {len(data.validation)} validation images.")
     with data.reading():
         front = ParetoFront.build(
             recipe.model,
