@@ -367,7 +367,14 @@ def check_mixed_precision(case):
         for widths in case.widths(1):
             x = case.images(widths)
             stock = case.stock_layer(layer, widths, dtype=policy)
-            outputs, expected = layer(x, widths), stock(x)
+            try:
+                expected = stock(x)
+            except tf.errors.InvalidArgumentError as error:
+                # Without oneDNN's kernels, which for float16 want a CPU that computes in it.
+                if "dilation rates larger than 1" not in str(error):
+                    raise
+                continue
+            outputs = layer(x, widths)
             assert outputs.dtype == expected.dtype == policy.removeprefix("mixed_")
             assert all(w.dtype == "float32" for w in layer.weights if w.name != "count")
             # One unit in the last place of the sums' partial results.
