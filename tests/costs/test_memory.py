@@ -64,7 +64,7 @@ BUILDERS = {
     ),
 }
 # So many sub-networks of each are exported in the quick tests.
-QUICK = {"residual": 3, "joined": 3, "padded": 6, "resnet20": 2, "mobilenet_v2": 1}
+QUICK = {"residual": 3, "joined": 3, "padded": 6, "resnet20": 2}
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,8 @@ def random_widths(space, count):
     return space.sample(np.random.default_rng(11), count)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+# MobileNetV2 takes as long as the others together; its widths are checked among the slow ones.
+@pytest.mark.parametrize("name", [name for name in BUILDERS if name in QUICK])
 def test_it_equals_the_exported_file(made, name):
     slim, cost = made(name)
     check(slim, cost, random_widths(slim.width_space, QUICK[name]))

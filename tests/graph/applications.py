@@ -75,7 +75,7 @@ def exported():
     }
 
 
-def in_rotation(number, count=4):
+def in_rotation(number, count=2):
     """The models that the run of this number checks, from all over the list.
 
     As many runs with consecutive numbers as `turns(count)` check them all.
@@ -84,7 +84,7 @@ def in_rotation(number, count=4):
     return [ROTATING[(number % step + i * step) % len(ROTATING)] for i in range(count)]
 
 
-def turns(count=4):
+def turns(count=2):
     """How many runs it takes to check all of them."""
     return -(-len(ROTATING) // count)
 

@@ -1,7 +1,7 @@
 """All of keras.applications: converted, narrowed, extracted, counted, trained and saved.
 
 Small ones and four of the others in every run, all of them in `make test-all`.
-JOSLIM_ROTATION=<number> says which four; continuous integration makes it of the commit.
+JOSLIM_ROTATION=<number> says which two; continuous integration makes it of the commit.
 """
 
 import gc
@@ -39,7 +39,7 @@ def test_all_that_keras_exports_is_checked(capsys):
     for start in range(turns()):
         rounds = [in_rotation(start + i) for i in range(turns())]
         assert {name for each in rounds for name in each} == set(ROTATING)
-        assert all(len(set(each)) == 4 for each in rounds)
+        assert all(len(set(each)) == 2 for each in rounds)
     with capsys.disabled():
         print(f"\nJOSLIM_ROTATION={ROTATION}: {', '.join(in_rotation(ROTATION))}")
 
