@@ -8,6 +8,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from keras_joslim import datasets, models
+from keras_joslim.app.recipe import load_data
 from keras_joslim.configs import cifar_resnet, digits, glyphs
 
 RECIPES = [
@@ -55,8 +56,8 @@ def test_models_build_at_the_shape_of_their_data(config):
 
 def test_digits_recipe_loads_and_visits_enough_widths():
     config = digits.get_config()
-    options = config.data.to_dict()
-    data = datasets.load(options.pop("name"), **options)
+    data = load_data({"data": config.data.to_dict()})
+    assert data.image_shape == (8, 8, 1)
     assert history_size(config, len(data.train)) >= 60
     assert config.method.calibration_size <= len(data.validation)
     assert config.calibration.batches * config.calibration.batch_size <= len(data.train)
