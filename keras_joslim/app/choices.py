@@ -1,5 +1,7 @@
 """The words that flags and configs are made of; no engine or network is loaded to check one."""
 
+import numpy as np
+
 COSTS = ("macs", "parameters", "memory")
 SEARCHES = ("mobo", "nsga2", "greedy", "mrf")
 # Of "mobo", see `keras_joslim.search.JoslimSearch`.
@@ -40,3 +42,8 @@ def cost_kind(name):
         name: as `checked_cost` accepts it.
     """
     return name.partition(":")[0]
+
+
+def in_full(number):
+    """A number without an exponent, as names and messages have it: "2000000", "0.4"."""
+    return np.format_float_positional(number, trim="-")

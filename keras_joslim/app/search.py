@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from keras_joslim import atomic
+from keras_joslim.app.choices import in_full
 from keras_joslim.app.methods import make_cost, make_search
 from keras_joslim.app.recipe import make_recipe
 from keras_joslim.app.train import restored, save_front
@@ -73,15 +74,10 @@ def search(workdir, method, cost=None, evaluations=None, targets="uniform", budg
     return front
 
 
-def plain(number):
-    """A number in full, without an exponent: "2000000", "0.4"."""
-    return np.format_float_positional(number, trim="-")
-
-
 def _say_answer(front, widths, cost, budget, say):
     """What became of the answer within the budget: a point, or beaten by a cheaper one."""
     unit = cost.unit
-    say(f"The best widths within {plain(budget)} {unit} cost {plain(float(cost(widths)))}.")
+    say(f"The best widths within {in_full(budget)} {unit} cost {in_full(float(cost(widths)))}.")
     names = {tuple(point.widths): point.name for point in front}
     name = names.get(tuple(widths.tolist()))
     if name is not None:

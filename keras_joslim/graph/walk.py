@@ -5,7 +5,6 @@ rebuilding it from slimmable layers, counting costs, extracting a sub-network,
 and running it with some layers in another mode.
 """
 
-import contextlib
 import os
 
 import keras
@@ -115,12 +114,13 @@ def clone_operation(operation):
             name=operation.name,
             dtype=operation.dtype_policy,
         )
-    with contextlib.suppress(NotImplementedError):
+    try:
         return type(operation).from_config(operation.get_config())
-    raise ValueError(
-        f"Layer {operation.name!r} ({type(operation).__name__}) cannot be rebuilt: it has no "
-        "`get_config`. Add one that returns its constructor's arguments."
-    )
+    except NotImplementedError as error:
+        raise ValueError(
+            f"Layer {operation.name!r} ({type(operation).__name__}) cannot be rebuilt: it has no "
+            "`get_config`. Add one that returns its constructor's arguments."
+        ) from error
 
 
 def unique_names(model):

@@ -2,9 +2,7 @@
 
 import math
 
-import numpy as np
-
-from keras_joslim.app.choices import COSTS, LATENCY, SEARCHES, TARGETS, cost_kind
+from keras_joslim.app.choices import COSTS, LATENCY, SEARCHES, TARGETS, cost_kind, in_full
 from keras_joslim.app.command import Command, UsageError
 from keras_joslim.app.commands.results import say_results
 from keras_joslim.app.workdir import Workdir
@@ -52,7 +50,7 @@ def _search_workdir(request):
     name = "-".join(filter(None, (flags.method, targets, cost_kind(_cost(request)))))
     if budget is not None:
         # In full: what is made of 1e6 must be a name, and two budgets two of them.
-        name += f"-{np.format_float_positional(budget, trim='-')}"
+        name += f"-{in_full(budget)}"
     workdir = Workdir(flags.workdir, flags.name or name)
     workdir.config()
     return workdir
