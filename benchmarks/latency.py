@@ -1,13 +1,13 @@
 """Latency models: how far off they are, and what optimising by one is worth.
 
     python benchmarks/latency.py error [--networks=MobileNet,MobileNetV2] [--samples=600]
-    python benchmarks/latency.py fronts --workdir=RUN --latency=FILE [--method=nsga2]
+    python benchmarks/latency.py fronts --workdir=RUN[,RUN] --latency=FILE [--method=nsga2]
 
 `error`: networks of keras.applications at 96 px, divisor 8, from a quarter of their width up, on
 this machine; RMSE on 200 networks held out beside the repeatability of the same statistic, and the
-error with fewer samples. `fronts`: two searches of one trained run, by MACs and by the fitted
-latency, their points measured together: the loss at equal measured latency. Both go on where they
-were ended.
+error with fewer samples. `fronts`: two searches of each trained run, by MACs and by the fitted
+latency, their points measured together: the loss at equal measured latency, mean and standard
+deviation over the runs. Both go on where they were ended.
 """
 
 import argparse
@@ -36,9 +36,10 @@ def main():
     parser.add_argument("--samples", type=int, default=600)
     parser.add_argument("--held_out", type=int, default=200)
     parser.add_argument("--directory", default="runs/latency", help="where samples are kept")
-    parser.add_argument("--workdir", help="a trained run")
+    parser.add_argument("--workdir", help="trained runs of one network, between commas")
     parser.add_argument("--latency", help="a latency model of its network")
     parser.add_argument("--method", default="nsga2", help="mobo, nsga2 or greedy")
+    parser.add_argument("--search_only", action="store_true", help="measure another time")
     arguments = parser.parse_args()
     (error if arguments.command == "error" else fronts)(arguments)
 
@@ -105,47 +106,72 @@ def _with_fewer(samples, count):
 
 
 def fronts(arguments):
-    """Two searches, measured together."""
+    """Two searches of each run, then the points of all measured together, as the samples were."""
     from keras_joslim.app.export import export
     from keras_joslim.app.search import search
     from keras_joslim.app.workdir import Workdir
 
-    found = {}
-    for name, cost in (("by-macs", "macs"), ("by-latency", f"latency:{arguments.latency}")):
-        workdir = Workdir(arguments.workdir, f"{name}-{arguments.method}")
-        search(workdir, arguments.method, cost)
-        export(workdir, ["fp32"])
-        found[name] = workdir
-    files = {
-        f"{name} {point.name}": workdir.place / point.files["fp32"]
-        for name, workdir in found.items()
-        for point in workdir.front()
-    }
-    measured = kj.tflite.profile(files, processes=7)
-    points = {
-        name: [
-            (measured[f"{name} {p.name}"].min, p.validation["loss"], p.test.get("accuracy"))
-            for p in workdir.front()
+    facts = json.loads(pathlib.Path(arguments.latency).read_text(encoding="utf-8"))
+    stem, settings = pathlib.Path(arguments.latency).stem, facts["settings"]
+    costs = {"by MACs": "macs", "by latency": f"latency:{arguments.latency}"}
+    found, files = {}, {}
+    for run in arguments.workdir.split(","):
+        for by, cost in costs.items():
+            named = f"{cost.partition(':')[0]}-{arguments.method}"
+            workdir = Workdir(run, named if by == "by MACs" else f"{named}-{stem}")
+            search(workdir, arguments.method, cost)
+            export(workdir, [facts["format"]])
+            found[run, by] = workdir.front()
+            files |= {
+                (run, by, point.name): workdir.place / point.files[facts["format"]]
+                for point in found[run, by]
+            }
+    if arguments.search_only:
+        return
+    measured = kj.tflite.profile(
+        {" ".join(key): path for key, path in files.items()},
+        processes=7,
+        threads=settings["threads"],
+        xnnpack=settings["delegate"] == "xnnpack",
+        files_per_process=20,
+    )
+    runs = {run: {} for run, _ in found}
+    for (run, by), front in found.items():
+        runs[run][by] = [
+            (measured[f"{run} {by} {p.name}"].min, p.validation["loss"], p.test["accuracy"])
+            for p in front
         ]
-        for name, workdir in found.items()
-    }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"fronts-{arguments.method}.json").write_text(json.dumps(points, indent=1))
-    _print_fronts(points)
+    (RESULTS / f"fronts-{arguments.method}-{stem}.json").write_text(json.dumps(runs, indent=1))
+    _print_fronts(runs)
 
 
-def _print_fronts(points):
-    """At some measured latencies the best point of each front that is as fast."""
-    slowest = min(max(ms for ms, *_ in rows) for rows in points.values())
-    fastest = max(min(ms for ms, *_ in rows) for rows in points.values())
+def _print_fronts(runs):
+    """At some measured latencies the best point of each front that is as fast, over all runs."""
+    fronts_of_all = [rows for of_run in runs.values() for rows in of_run.values()]
+    slowest = min(max(ms for ms, *_ in rows) for rows in fronts_of_all)
+    fastest = max(min(ms for ms, *_ in rows) for rows in fronts_of_all)
     rows = []
     for limit in np.linspace(fastest, slowest, 8):
-        row = {"measured ms, at most": limit}
-        for name, front in points.items():
-            _, loss, accuracy = min((p for p in front if p[0] <= limit), key=lambda p: p[1])
-            row |= {f"loss {name}": loss, f"test acc. % {name}": 100 * accuracy}
+        best = {
+            by: np.array([_best_within(of_run[by], limit) for of_run in runs.values()])
+            for by in ("by MACs", "by latency")
+        }
+        row = {"measured ms, at most": float(limit)}
+        for column, name, unit in ((0, "loss", 1), (1, "test acc. %", 100)):
+            for by, values in best.items():
+                row[f"{name} {by}"] = float(unit * values[:, column].mean())
+            gains = unit * (best["by latency"] - best["by MACs"])[:, column]
+            row[f"{name}, difference"] = f"{gains.mean():+.3f}"
+            if len(gains) > 1:
+                row[f"{name}, difference"] += f" ± {gains.std(ddof=1):.3f}"
         rows.append(row)
     _print_table(rows)
+
+
+def _best_within(front, limit):
+    """Loss and test accuracy of the point of lowest validation loss that is as fast."""
+    return min((point for point in front if point[0] <= limit), key=lambda point: point[1])[1:]
 
 
 def _print_table(rows):

@@ -180,6 +180,8 @@ def recipe_config(data, cost, seed, fields, epochs=None):
         config.slim.divisor = 8
     config.method.recalibration = 12
     if epochs:
+        # As many networks are visited in a shorter training.
+        config.method.tau = max(1, round(config.method.tau * epochs / config.train.epochs))
         config.train.epochs = epochs
     config.front.networks = 40
     for field, value in fields.items():

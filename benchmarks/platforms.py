@@ -13,7 +13,8 @@ that was killed goes on from its checkpoint in `runs/platforms/`. `table` prints
 * `uniform`: plain slimmable training; it knows no weights, so one training serves all draws.
 * `largest`: trained for the platform of largest weight alone; one training for each such platform.
 * `mixture`, `averaged`, `argmax`: widths drawn for all of them (Wang and Blaschko, NLDL 2022).
-* `joslim`: ours, the history searched for a platform and a cost drawn anew every tau steps.
+* `joslim`: ours, the history searched for a platform and a cost drawn anew every tau steps;
+  `joslim_recent` draws what it trains from the last 20 that were asked (`method.recent=20`).
 
 Of each training the same number of networks is judged (of a history shorter than that, all); for
 each platform the one of lowest validation loss within its budget is taken, and tested, once. The
@@ -37,7 +38,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 RESULTS = ROOT / "benchmarks" / "results" / "platforms"
 SCRATCH = ROOT / "runs" / "platforms"
-UNITS = ("joslim", "mixture", "largest", "uniform", "averaged", "argmax")
+UNITS = ("joslim", "joslim_recent", "mixture", "largest", "uniform", "averaged", "argmax")
 
 
 def main():
@@ -58,7 +59,7 @@ def main():
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--hours", type=float, default=10.0, help="begin no cell after so long")
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's (to try things out)")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's; tau in proportion")
     arguments = parser.parse_args()
     arguments.units = arguments.units.split(",")
     unknown = sorted(set(arguments.units) - set(UNITS))
@@ -143,7 +144,9 @@ def cell(arguments):
     tf.config.experimental.enable_op_determinism()
     (unit,), (draw,), (seed,) = arguments.units, arguments.draws, arguments.seeds
     file = file_of(arguments, unit, draw, seed)
-    fields = {"method.name": "uniform", "method.strategy": unit}
+    strategy, _, recent = unit.partition("_")
+    fields = {"method.name": "uniform", "method.strategy": strategy}
+    fields |= {"method.recent": 20} if recent else {}
     config = recipe_config(arguments.data, "macs", seed, fields, epochs=arguments.epochs)
     config["platforms"] = with_budgets(arguments, make_recipe(config).model, draw)
     config["method"]["name"] = "platforms"
