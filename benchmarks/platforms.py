@@ -2,6 +2,7 @@
 
     python benchmarks/platforms.py run --costs=latency:a.json,latency:b.json,latency:c.json
     python benchmarks/platforms.py table --costs=...
+    python benchmarks/platforms.py ranks --costs=...
     python benchmarks/platforms.py run --data=digits --epochs=8 --seeds=0 --costs=macs,parameters
 
 Each cost is a platform: a latency model (`joslim latency fit`), or a stand-in (macs, parameters).
@@ -20,7 +21,8 @@ Of each training the same number of networks is judged (of a history shorter tha
 each platform the one of lowest validation loss within its budget is taken, and tested, once. The
 table has the weighted test accuracy, mean and standard deviation over draws and seeds, and the
 differences from ours, cell by cell of the same draw and seed: a seed draws data and initial weights
-for all alike, so it is these that tell strategies apart.
+for all alike, so it is these that tell strategies apart. `ranks` prints how alike the platforms and
+MACs order 400 random networks.
 """
 
 import argparse
@@ -46,7 +48,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=("run", "cell", "table"))
+    parser.add_argument("command", choices=("run", "cell", "table", "ranks"))
     parser.add_argument("--data", default="glyphs", help="digits or glyphs")
     parser.add_argument("--costs", required=True, help="one a platform, between commas")
     parser.add_argument(
@@ -72,7 +74,7 @@ def main():
     arguments.shares = shares * len(arguments.costs) if len(shares) == 1 else shares
     if len(arguments.shares) != len(arguments.costs):
         parser.error("--shares are one, or as many as --costs")
-    {"run": run, "cell": cell, "table": table}[arguments.command](arguments)
+    {"run": run, "cell": cell, "table": table, "ranks": ranks}[arguments.command](arguments)
 
 
 def weights_of(arguments, draw):
@@ -233,6 +235,25 @@ def table(arguments):
         columns.append(f"{np.mean(times) / 60:.1f}" if times else "-")
         print(f"| {unit} | {len(own)} | {' | '.join(columns)} |")
     print(f"\nNot run: {'; '.join(missing) or 'nothing'}.")
+
+
+def ranks(arguments):
+    """Prints Kendall's tau between each two costs, and between each and MACs."""
+    from methods import recipe_config
+    from scipy.stats import kendalltau
+
+    from keras_joslim.app.methods import make_cost
+    from keras_joslim.app.recipe import make_recipe
+
+    model = make_recipe(recipe_config(arguments.data, "macs", 0, {})).model
+    space = model.width_space
+    widths = space.sample(np.random.default_rng(0), 400)
+    costs = {name: make_cost(name, model) for name in (*arguments.costs, "macs")}
+    values = [cost(widths) for cost in costs.values()]
+    for (name, cost), own in zip(costs.items(), values, strict=True):
+        taus = " ".join(f"{kendalltau(own, other).statistic:.2f}" for other in values)
+        extremes = f"{float(cost(space.smallest)):.4g} to {float(cost(space.full)):.4g} {cost.unit}"
+        print(f"{pathlib.Path(name).stem}: {extremes}; tau {taus}")
 
 
 def spread(values, sign=""):
