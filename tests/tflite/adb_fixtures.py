@@ -12,6 +12,7 @@ import random
 import shutil
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -125,7 +126,13 @@ def make_phone(adb_binary, adb_environment, tmp_path):
     yield make
     for phone in phones:
         phone.stop()
+    # The server drops phones in its own time; the next test is to find none but its own.
+    deadline = time.monotonic() + 20.0
     _adb(adb_binary, "disconnect", None)
+    while Adb(adb_binary).devices():
+        assert time.monotonic() < deadline, "adb's server keeps phones that are gone"
+        time.sleep(0.05)
+        _adb(adb_binary, "disconnect", None)
 
 
 @pytest.fixture
