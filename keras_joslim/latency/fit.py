@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 
 import numpy as np
+import threadpoolctl
 
 from keras_joslim.costs.latency import Latency
 from keras_joslim.costs.latency_tables import design, make_grids
@@ -42,9 +43,11 @@ def fit_latency(samples, seed=0):
     terms = samples.terms
     grids = make_grids(terms, samples.legal)
     matrix = design(grids, terms, widths)
-    scores = _cross_validated(grids, matrix, latencies, seed)
-    smoothness, monotony = min(scores, key=scores.get)
-    values, constant = TableProblem(grids, matrix, latencies).solve(smoothness, monotony)
+    # A thousand small systems: two threads of BLAS wait for each other, three times as long.
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        scores = _cross_validated(grids, matrix, latencies, seed)
+        smoothness, monotony = min(scores, key=scores.get)
+        values, constant = TableProblem(grids, matrix, latencies).solve(smoothness, monotony)
     facts = {name: samples.about[name] for name in ("network", "format", "device", "settings")}
     facts["fit"] = {
         "samples": len(widths),
