@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from keras_joslim import atomic
 from keras_joslim.costs import MACs, Parameters
+from keras_joslim.costs.network_identity import refuse_cost_of_other_network
 from keras_joslim.front_ranking import rank
 from keras_joslim.front_selection import select
 from keras_joslim.front_table import front_table
@@ -123,6 +124,8 @@ class ParetoFront:
             raise ValueError(f"Expected a SlimmableModel. Received: model={model!r}")
         space = model.width_space
         costs = list(costs or (MACs(model), Parameters(model)))
+        for cost in costs:
+            refuse_cost_of_other_network(cost, model)
         widths = np.reshape(space.validate(widths), (-1, len(space)))
         widths = np.unique(np.concatenate([widths, [space.full, space.smallest]]), axis=0)
         judge, calibration = Judge(model, validation), as_batches(calibration)

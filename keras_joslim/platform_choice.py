@@ -6,9 +6,10 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_joslim.costs import MACs, Parameters
+from keras_joslim.costs.network_identity import refuse_cost_of_other_network
 from keras_joslim.front import ParetoFront, ParetoPoint
 from keras_joslim.search.engine import checked_costs
-from keras_joslim.search.platforms import platform_targets
+from keras_joslim.search.platforms import check_platforms, platform_targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,14 +84,27 @@ def choose_points(platforms, space, history):
         losses the one that costs less.
 
     Raises:
-        ValueError: what `platform_targets` says; a budget that no network of the history is within.
+        ValueError: what `platform_targets` says; something else than such dicts; a budget that no
+            network of the history with a finite loss is within.
     """
-    widths = space.validate(np.array([entry["widths"] for entry in history], np.int32))
-    losses = np.array([entry["loss"] for entry in history], np.float64)
+    try:
+        widths = [entry["widths"] for entry in history]
+        losses = np.array([entry["loss"] for entry in history], np.float64)
+    except (TypeError, KeyError):
+        raise ValueError(
+            "The networks to choose among are dicts of `widths` and `loss`: `history` of a "
+            f"`ParetoFront.build(...)`. Received: {type(history).__name__}"
+        ) from None
+    if not np.isfinite(losses).any():
+        raise ValueError(
+            "None of the networks to choose among has a loss that is a number. "
+            f"Received: {len(losses)} networks"
+        )
+    widths = space.validate(np.array(widths, np.int32))
     chosen = []
     for target in platform_targets(platforms, space):
         costs = checked_costs(target.cost, widths)
-        within = np.flatnonzero(costs <= target.budget)
+        within = np.flatnonzero((costs <= target.budget) & np.isfinite(losses))
         if not len(within):
             raise ValueError(
                 f"None of the {len(widths)} networks judged is within the budget of platform "
@@ -130,7 +144,9 @@ def platform_points(model, platforms, history, validation, calibration, progress
     from keras_joslim.conversion import extract
     from keras_joslim.evaluation import Judge
 
-    space = model.width_space
+    space, platforms = model.width_space, check_platforms(platforms)
+    for platform in platforms:
+        refuse_cost_of_other_network(platform.cost, model)
     chosen = choose_points(platforms, space, history)
     costs = {cost.name: cost for cost in (MACs(model), Parameters(model))}
     distinct = {tuple(history[index]["widths"]) for _, index in chosen}

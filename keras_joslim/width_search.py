@@ -5,6 +5,7 @@ from absl import logging
 from tqdm import tqdm
 
 from keras_joslim.calibration_data import checked_calibration_data, refuse_unfit_data
+from keras_joslim.costs.network_identity import refuse_cost_of_other_network
 
 
 def search_widths(
@@ -49,6 +50,7 @@ def search_widths(
             f"Expected a slimmable model: `make_slimmable(model, ...)`. Received: model={model!r}"
         )
     _refuse_other_space(engine.space, model)
+    refuse_cost_of_other_network(engine.cost, model)
     calibration_data = checked_calibration_data(calibration_data)
     refuse_unfit_data(model, calibration_data)
     if evaluations is not None and evaluations < 1:

@@ -53,6 +53,20 @@ def test_a_budget_that_nothing_judged_is_within_is_refused():
         choose_points(platforms(), SPACE, _history([1.0], np.array([[4, 4, 4]])))
 
 
+def test_a_loss_that_is_no_number_is_never_the_best():
+    widths = np.array([[1, 1, 1], [2, 2, 2]])
+    chosen = choose_points(platforms(), SPACE, _history([1.0, np.nan], widths))
+    assert {index for _, index in chosen} == {0}
+    with pytest.raises(ValueError, match="a loss that is a number. Received: 2 networks"):
+        choose_points(platforms(), SPACE, _history([np.nan, np.nan], widths))
+
+
+@pytest.mark.parametrize("history", [[[1, 1, 1]], [{"widths": [1, 1, 1]}], 3])
+def test_networks_to_choose_among_are_a_front_s_history(history):
+    with pytest.raises(ValueError, match=r"`history` of a `ParetoFront.build\(...\)`"):
+        choose_points(platforms(), SPACE, history)
+
+
 @pytest.fixture(scope="module")
 def slim():
     keras.utils.set_random_seed(1)

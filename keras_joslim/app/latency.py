@@ -1,8 +1,12 @@
 """`joslim latency`: a latency model of a run's network, before or after its training."""
 
+import pathlib
+
 from tqdm import tqdm
 
 from keras_joslim import latency
+from keras_joslim.latency.fit import FEWEST_SAMPLES
+from keras_joslim.latency.samples import FILE_NAME
 
 
 def sample(workdir, config=None, samples=None, held_out=None, say=print, **options):
@@ -11,7 +15,8 @@ def sample(workdir, config=None, samples=None, held_out=None, say=print, **optio
     Args:
         workdir: `Workdir`; with a config it may be a new one.
         config: JSON dict, `None` for the run's own.
-        samples, held_out: how many; 600 and 200 if `None`.
+        samples, held_out: how many; if `None` as many as the directory has, 600 and 200 of a new
+            one.
         say: where progress is told.
         **options: of `latency.sample`, and `directory`; those that are `None` are the default's.
 
@@ -29,7 +34,22 @@ def sample(workdir, config=None, samples=None, held_out=None, say=print, **optio
         workdir.claim(config)
     options = {name: value for name, value in options.items() if value is not None}
     place = options.pop("directory", None) or default_directory(workdir, **options)
-    counts = {"count": samples or 600, "held_out": 200 if held_out is None else held_out}
+    file = pathlib.Path(place) / FILE_NAME
+    parts = [row.part for row in latency.Samples.load(file).rows] if file.exists() else []
+    # What is there is gone on with, unless told otherwise.
+    then = (parts.count("fit"), parts.count("held_out")) if parts else (600, 200)
+    counts = {
+        name: default if given is None else given
+        for name, given, default in zip(
+            ("count", "held_out"), (samples, held_out), then, strict=True
+        )
+    }
+    if counts["count"] < FEWEST_SAMPLES or counts["held_out"] == 1:
+        raise ValueError(
+            f"A latency model is fitted to {FEWEST_SAMPLES} samples or more, and validated with 2 "
+            "held out or more; hundreds are better. "
+            f"Received: samples={counts['count']}, held_out={counts['held_out']}"
+        )
     model = make_model(config)
     say(f"Measuring {counts['count']} + {counts['held_out']} sub-networks into {place}.")
     bar = None
@@ -44,9 +64,10 @@ def sample(workdir, config=None, samples=None, held_out=None, say=print, **optio
     finally:
         if bar:
             bar.close()
+    again = len(measured.part("again")[0])
     say(
-        f"Measured: {len(measured.rows)} sub-networks in {len(measured.sentinels)} batches; the "
-        f"slowest measurement of the full network was {measured.drift:.2f} times the fastest."
+        f"Measured: {len(measured.rows) - again} sub-networks, {again} of those held out twice; "
+        f"the slowest measurement of the full network was {measured.drift:.2f} times the fastest."
     )
     return place
 

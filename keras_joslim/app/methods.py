@@ -146,8 +146,11 @@ def _platform_schedule(config, model, cost, calibration_data, steps):
     options = config["method"]
     strategy = options.get("strategy", "joslim")
     searched = _search_options(options, cost) if strategy == "joslim" else {}
+    platforms = make_platforms(config, model)
+    # Of use after training alone, but refused before it.
+    platform_formats(config, platforms)
     schedule = PlatformWidths(
-        make_platforms(config, model),
+        platforms,
         calibration_data,
         options["tau"],
         strategy,
@@ -181,6 +184,27 @@ def make_platforms(config, model, weights=None):
         Platform(entry["name"], make_cost(entry["cost"], model), entry["budgets"], weight)
         for entry, weight in zip(entries, weights, strict=True)
     )
+
+
+def platform_formats(config, platforms):
+    """The number format that each platform runs, by its name: that of its latency model, if any.
+
+    Raises:
+        ValueError: a format that there is not, or that a latency model was not measured of.
+    """
+    from keras_joslim.tflite.formats import find_formats
+
+    formats = {}
+    for platform, entry in zip(platforms, platform_entries(config), strict=True):
+        own, given = getattr(platform.cost, "facts", {}).get("format"), entry.get("format")
+        if own and given and own != given:
+            raise ValueError(
+                f"The latency model of platform {platform.name!r} was fitted to {own} files. "
+                f"Received: format={given!r}. Leave it out, or fit one of that format."
+            )
+        formats[platform.name] = given or own or config["export"]["formats"][0]
+    find_formats(list(dict.fromkeys(formats.values())))
+    return formats
 
 
 def platform_entries(config):

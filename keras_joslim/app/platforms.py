@@ -2,7 +2,7 @@
 
 from keras_joslim import atomic
 from keras_joslim.app.export import export
-from keras_joslim.app.methods import make_platforms, platform_entries
+from keras_joslim.app.methods import make_platforms, platform_entries, platform_formats
 from keras_joslim.app.recipe import make_recipe
 from keras_joslim.app.train import restored
 from keras_joslim.app.workdir import Workdir
@@ -15,7 +15,6 @@ from keras_joslim.platform_choice import (
     platform_points,
 )
 from keras_joslim.search.restaurant import restaurant_weights
-from keras_joslim.tflite.formats import find_formats
 
 # Their front stands beside that of the training, as that of a search does: `--name=platforms`
 # exports, profiles, draws and bundles it.
@@ -50,7 +49,11 @@ def platforms(workdir, alpha=None, seed=None, config=None, say=print):
             "Weights are drawn by an alpha and a seed, both or neither. "
             f"Received: alpha={alpha}, seed={seed}"
         )
-    config = config if config is not None and not workdir.config_file.exists() else workdir.config()
+    if config is None or workdir.config_file.exists():
+        if config is not None:
+            # One of another run is refused, naming the field.
+            workdir.claim(config)
+        config = workdir.config()
     entries = platform_entries(config)
     weights = None
     if alpha is not None:
@@ -64,11 +67,7 @@ def platforms(workdir, alpha=None, seed=None, config=None, say=print):
     judged = workdir.front()
     recipe = make_recipe(config)
     targets = make_platforms(config, recipe.model, weights)
-    formats = {
-        platform.name: _format(platform, entry, config)
-        for platform, entry in zip(targets, entries, strict=True)
-    }
-    find_formats(list(dict.fromkeys(formats.values())))
+    formats = platform_formats(config, targets)
     made = _made(workdir, recipe, targets, judged, say)
     place = Workdir(workdir.path, NAME)
     for name in dict.fromkeys(formats.values()):
@@ -128,18 +127,6 @@ def _exported(place, name, points, say):
     ]
     if missing:
         export(place, [name], ",".join(missing), say=say)
-
-
-def _format(platform, entry, config):
-    """The number format that a platform runs: what its latencies were measured of."""
-    own = getattr(platform.cost, "facts", {}).get("format")
-    given = entry.get("format")
-    if own and given and own != given:
-        raise ValueError(
-            f"The latency model of platform {platform.name!r} was fitted to {own} files. "
-            f"Received: format={given!r}. Leave it out, or fit one of that format."
-        )
-    return given or own or config["export"]["formats"][0]
 
 
 def _content(made, spelled, units, formats):

@@ -143,13 +143,24 @@ class Latency:
                 difference), of another number format, or of narrower widths than were measured.
         """
         facts, where = _facts(path), f"The latency in {path}"
-        refuse_other_network(facts["network"], network_identity(model), where)
+        refuse_other_network(facts["network"], _identity(model), where)
         if format is not None and facts["format"] != format:
             raise ValueError(
                 f"{where} is of {facts['format']} files, wanted is {format!r}. `joslim latency "
                 f"sample --formats={format}` measures those."
             )
         return cls(facts)
+
+    def check_model(self, model):
+        """Refuses a model that this is not the latency of.
+
+        Trainings, searches and fronts call it with their model.
+
+        Raises:
+            ValueError: it is of another network (naming the first difference), or of narrower
+                widths than were measured.
+        """
+        refuse_other_network(self.facts["network"], _identity(model), repr(self))
 
     def __repr__(self):
         facts, settings = self.facts, self.facts["settings"]
@@ -159,13 +170,22 @@ class Latency:
         )
 
 
+def _identity(model):
+    if not hasattr(model, "width_space"):
+        raise ValueError(
+            f"A latency is of a slimmable model: `make_slimmable(model, ...)`. Received: {model!r}"
+        )
+    return network_identity(model)
+
+
 def _facts(path):
     """What is in the file of a latency model, as far as it can be made one."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(
-            f"There is no latency model {path}: no such file. `joslim latency sample` and `joslim "
-            "latency fit` make one."
+            f"There is no latency model {path}: no such file"
+            + ("" if path.is_absolute() else f" as seen from {pathlib.Path.cwd()}")
+            + ". `joslim latency sample` and `joslim latency fit` make one."
         )
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

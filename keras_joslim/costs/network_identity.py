@@ -44,6 +44,8 @@ def refuse_other_network(stored, own, where):
 
 def network_difference(stored, own):
     """Words on the first layer or group in which two networks differ, "" if there is none."""
+    if len(stored["groups"]) != len(own["groups"]):
+        return f"it has {len(stored['groups'])} channel groups, this one {len(own['groups'])}"
     for kind, used in (("layers", None), ("groups", 2)):
         theirs, mine = stored[kind], own[kind]
         for one, other in zip(theirs, mine):
@@ -52,6 +54,21 @@ def network_difference(stored, own):
         if len(theirs) != len(mine):
             return f"it has {len(theirs)} {kind}, this one {len(mine)}"
     return ""
+
+
+def refuse_cost_of_other_network(cost, model):
+    """Refuses a cost that says of itself that it is of another network than the model's.
+
+    Args:
+        cost: function of widths; one with `check_model(model)` is asked.
+        model: the `SlimmableModel` that it is to be used for.
+
+    Raises:
+        ValueError: naming the first difference.
+    """
+    check = getattr(cost, "check_model", None)
+    if check is not None:
+        check(model)
 
 
 def _layer(layer):

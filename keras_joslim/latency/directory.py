@@ -7,6 +7,7 @@ from keras_joslim.costs.network_identity import network_identity
 from keras_joslim.latency import meters
 from keras_joslim.latency.fit import fit_latency, validate_latency
 from keras_joslim.latency.samples import FILE_NAME, Samples, measure_samples, stored_samples
+from keras_joslim.search.whole_number import whole_number
 
 MODEL_FILE = "latency.json"
 VALIDATION_FILE = "validation.json"
@@ -41,8 +42,9 @@ def sample(
     Args:
         model: a `SlimmableModel`, trained or not.
         directory: made if it is not there; of this model, device, format and settings alone.
-        count: sub-networks to fit a model to. Some 300 to 600 are good.
-        held_out: further ones, to validate it.
+        count: sub-networks to fit a model to, 20 or more; some 300 to 600 are good. More than an
+            earlier call had are added to those, here and of `held_out`.
+        held_out: further ones, to validate it; 2 or more.
         format: number format of the files: "fp32", "fp16", "dynamic", "int8", "int16x8".
         device: "host" for this machine, "android" for a phone over adb.
         threads: of one inference.
@@ -70,6 +72,17 @@ def sample(
     from keras_joslim.latency.network import FileNetwork
     from keras_joslim.tflite.formats import find_format
 
+    if not hasattr(model, "width_space"):
+        raise ValueError(
+            f"Expected a slimmable model: `make_slimmable(model, ...)`. Received: model={model!r}"
+        )
+    for name, value, least in (
+        ("count", count, 1),
+        ("held_out", held_out, 0),
+        ("threads", threads, 1),
+        ("processes", processes, 1),
+    ):
+        whole_number(name, value, least)
     if find_format(format).fine_tuned:
         raise ValueError(
             f"Weights do not matter to latency: a {format} file is as fast as the format that it "

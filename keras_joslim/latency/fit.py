@@ -15,7 +15,7 @@ SMOOTHNESS = (1e3, 1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3)
 MONOTONY = (1.0, 1e2)
 FOLDS = 5
 # Samples without which tables would be guesses.
-_FEWEST = 20
+FEWEST_SAMPLES = 20
 
 
 def fit_latency(samples, seed=0):
@@ -35,10 +35,10 @@ def fit_latency(samples, seed=0):
         ValueError: fewer than 20 samples.
     """
     widths, latencies = samples.part("fit")
-    if len(widths) < _FEWEST:
+    if len(widths) < FEWEST_SAMPLES:
         raise ValueError(
-            f"A latency model needs {_FEWEST} samples or more; some hundreds are better. Received: "
-            f"{len(widths)}. `joslim latency sample` measures more."
+            f"A latency model needs {FEWEST_SAMPLES} samples or more; some hundreds are better. "
+            f"Received: {len(widths)}. `joslim latency sample` measures more."
         )
     terms = samples.terms
     grids = make_grids(terms, samples.legal)
@@ -145,6 +145,7 @@ def validate_latency(latency, samples):
         )
     predicted = latency(widths)
     mean = measured.mean()
+    order = scipy.stats.kendalltau(predicted, measured).statistic
     return Validation(
         widths,
         measured,
@@ -152,5 +153,6 @@ def validate_latency(latency, samples):
         error=float(np.sqrt(np.mean((predicted - measured) ** 2)) / mean),
         repeatability=samples.repeatability,
         bias=float(np.mean(predicted - measured) / mean),
-        rank_correlation=float(scipy.stats.kendalltau(predicted, measured).statistic),
+        # (Of latencies that are all the same there is no order to tell.)
+        rank_correlation=0.0 if np.isnan(order) else float(order),
     )

@@ -27,8 +27,11 @@ def draw(space, rng, count):
 
 
 def held_out_widths(space, count, seed=0):
-    """Widths to judge a fitted model by: int `(count, groups)`."""
-    return draw(space, np.random.default_rng([seed, _HELD_OUT]), count)
+    """Widths to judge a fitted model by: int `(count, groups)`. More begin with the same ones."""
+    rng = np.random.default_rng([seed, _HELD_OUT])
+    # In pairs, one free and one near a multiplier: how many are drawn changes none of them.
+    pairs = [draw(space, rng, 2) for _ in range(-(-count // 2))]
+    return np.reshape(pairs, (-1, len(space)))[:count].astype(np.int32)
 
 
 def sample_widths(terms, space, count, seed=0):

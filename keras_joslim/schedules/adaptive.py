@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from keras_joslim.costs import MACs
+from keras_joslim.costs.network_identity import refuse_cost_of_other_network
 from keras_joslim.schedules.scoring import ScoringSchedule
 from keras_joslim.search.adaptive_sampler import AdaptiveSampler
 from keras_joslim.search.budgeted_widths import widths_over_budgets
@@ -121,6 +122,7 @@ class AdaptiveWidths(ScoringSchedule):
         super().set_model(model)
         if self._sampler is None:
             self.cost = MACs(model) if self.cost is None else self.cost
+            refuse_cost_of_other_network(self.cost, model)
             field = cost_field(self.space, self.cost, self.choices)
             self._sampler = AdaptiveSampler(field, self.budget, self.steps, **self._settings)
         if self._pending is not None:

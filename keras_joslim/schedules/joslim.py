@@ -8,6 +8,7 @@ from absl import logging
 
 from keras_joslim.calibration_data import checked_calibration_data, refuse_unfit_data
 from keras_joslim.costs import MACs
+from keras_joslim.costs.network_identity import refuse_cost_of_other_network
 from keras_joslim.schedules.front_progress import FrontProgress
 from keras_joslim.schedules.schedule import Schedule, held_steps, sandwich
 from keras_joslim.search import JoslimSearch
@@ -117,6 +118,7 @@ class Joslim(Schedule):
         super().set_model(model)
         if self._engine is None:
             self.cost = self.cost or MACs(model)
+            refuse_cost_of_other_network(self.cost, model)
             self._engine = JoslimSearch(self.space, self.cost, seed=self.seed, **self._search)
         if self._pending is not None:
             self._engine.restore(self._pending["engine"])

@@ -2,6 +2,7 @@
 
 import inspect
 
+from keras_joslim.costs.network_identity import refuse_cost_of_other_network
 from keras_joslim.schedules.joslim import SEARCH_ARGUMENTS, Joslim
 from keras_joslim.schedules.platform_search import PlatformSampling, PlatformSearch
 from keras_joslim.schedules.schedule import Schedule
@@ -154,6 +155,8 @@ class PlatformWidths(Schedule):
 
     def set_model(self, model):
         super().set_model(model)
+        for platform in self.platforms:
+            refuse_cost_of_other_network(platform.cost, model)
         own = _described(self.targets)
         state, self._pending = self._pending, None
         if state is not None and state["targets"] != own:

@@ -24,6 +24,27 @@ def refuse_other_settings(stored, own, kind="search", this="engine"):
             )
 
 
+def refuse_other_costs(history, costs):
+    """Refuses a stored history whose networks cost something else by now.
+
+    Args:
+        history: the `History`.
+        costs: of its widths by the cost at hand, `(n,)`.
+
+    Raises:
+        ValueError: naming the first network that differs.
+    """
+    # Other machines may round the last bits of a latency otherwise.
+    wrong = np.flatnonzero(~np.isclose(costs, history.costs, rtol=1e-9, atol=0.0))
+    if len(wrong):
+        entry = wrong[0]
+        raise ValueError(
+            f"The state is that of a search with another cost: entry {entry} of the history costs "
+            f"{history.costs[entry]:g} there and {costs[entry]:g} here. A latency model must be "
+            "the one that the search began with: put that file back; fit anew in another directory."
+        )
+
+
 def checked_costs(cost, widths):
     """Costs of widths `(n, groups)`: float64 `(n,)`.
 
@@ -121,16 +142,7 @@ class Engine:
             )
         history = History.from_dict(history)
         if len(history):
-            costs = self._costs(self.space.validate(history.widths))
-            # Other machines may round the last bits of a latency otherwise.
-            wrong = np.flatnonzero(~np.isclose(costs, history.costs, rtol=1e-9, atol=0.0))
-            if len(wrong):
-                entry = wrong[0]
-                raise ValueError(
-                    "The state is that of a search with another cost: entry "
-                    f"{entry} of the history costs {history.costs[entry]:g} there and "
-                    f"{costs[entry]:g} here."
-                )
+            refuse_other_costs(history, self._costs(self.space.validate(history.widths)))
         try:
             self._take_up(state, history)
         except (KeyError, TypeError) as error:

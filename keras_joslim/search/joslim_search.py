@@ -14,7 +14,7 @@ import threadpoolctl
 
 from keras_joslim.search import gaussian_process, pareto, scalarisation
 from keras_joslim.search.candidates import CandidateSource
-from keras_joslim.search.engine import checked_costs, refuse_other_settings
+from keras_joslim.search.engine import checked_costs, refuse_other_costs, refuse_other_settings
 from keras_joslim.search.history import History, row_keys
 from keras_joslim.search.hyperparameters import Hyperparameters
 from keras_joslim.search.joslim_settings import checked_settings
@@ -234,16 +234,7 @@ class JoslimSearch:
         history = History.from_dict(history)
         fitted = None if fitted is None else Hyperparameters.from_dict(fitted)
         if len(history):
-            costs = self._costs(self.space.validate(history.widths))
-            # Other machines may round the last bits of a latency otherwise.
-            wrong = np.flatnonzero(~np.isclose(costs, history.costs, rtol=1e-9, atol=0.0))
-            if len(wrong):
-                entry = wrong[0]
-                raise ValueError(
-                    "The state is that of a search with another cost: entry "
-                    f"{entry} of the history costs {history.costs[entry]:g} there and "
-                    f"{costs[entry]:g} here."
-                )
+            refuse_other_costs(history, self._costs(self.space.validate(history.widths)))
         self.history, self.last_ask, self._asks = history, points, asks
         self._model.fitted, self._model.fitted_entries = fitted, fitted_entries
         self._model.fitted_density = density

@@ -110,8 +110,8 @@ def platform_targets(platforms, space):
             if budget < least:
                 unit = getattr(platform.cost, "unit", "")
                 raise ValueError(
-                    f"No network is within the budget of platform {platform.name!r}: the smallest "
-                    f"one costs {least:g} {unit}".rstrip()
+                    f"The budget of platform {platform.name!r} is below what the smallest network "
+                    f"costs there, {least:g} {unit}".rstrip()
                     + f". Received: budget={budget:g}"
                 )
             targets.append(PlatformTarget(platform.name, platform.cost, budget, share, least, full))
@@ -125,6 +125,8 @@ def check_platforms(platforms):
         ValueError: none, something that is no `Platform`, two of one name, weights that add up
             to nothing.
     """
+    if isinstance(platforms, Platform):
+        raise ValueError(f"Expected a list of platforms. Received: platforms={platforms!r}")
     platforms = list(platforms)
     if not platforms:
         raise ValueError("Expected one platform or more. Received: platforms=[]")

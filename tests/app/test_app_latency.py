@@ -126,8 +126,12 @@ def test_sampling_that_was_killed_goes_on(run, tmp_path, monkeypatch):
     _joslim("sample", run, *flags)
     rows = latency.Samples.load(place / "samples.json").rows
     assert [len(row.times) for row in rows] == 36 * [1]
+    # As many are held out as before, where nothing is said of them.
+    _joslim("sample", run, f"--directory={place}", "--samples=25", "--processes=1")
+    rows = latency.Samples.load(place / "samples.json").rows
+    assert [row.part for row in rows].count("held_out") == 6
     # Each batch has the full network in it.
-    assert calls == [21, 17, 17]
+    assert calls == [21, 17, 17, 2]
 
 
 def test_a_run_need_not_be_trained(tmp_path, monkeypatch, capsys):
@@ -138,7 +142,7 @@ def test_a_run_need_not_be_trained(tmp_path, monkeypatch, capsys):
     )
     new = Workdir(tmp_path / "new")
     _joslim("sample", new, "--config=configs/digits.py", "--samples=20", "--held_out=0")
-    assert "Measured: 20 sub-networks in 1 batches" in capsys.readouterr().out
+    assert "Measured: 20 sub-networks, 0 of those" in capsys.readouterr().out
     assert new.config()["model"]["name"] == "digits_cnn"
     _joslim("fit", new)
     with pytest.raises(ValueError, match="two networks or more must be held out"):
@@ -153,6 +157,8 @@ def test_a_run_need_not_be_trained(tmp_path, monkeypatch, capsys):
         (["sample", "--device=android"], "--device=android needs --benchmark_binary=PATH"),
         (["sample", "--serial=x"], "--serial is for phones: give --device=android too"),
         (["sample", "--formats=qat"], "qat"),
+        (["sample", "--samples=19"], "20 samples or more.*samples=19, held_out=200"),
+        (["sample", "--held_out=1"], "2 held out or more.*held_out=1"),
         (["sample", "--delegate=gpu"], "xnnpack or none"),
         (["fit"], r"There are no latency samples in .*joslim latency sample"),
         ([], "sample|fit|validate"),

@@ -189,7 +189,7 @@ def test_an_unknown_strategy_and_a_budget_too_small_are_told_before_training(tmp
     with pytest.raises(ValueError, match="strategy must be one of .*strategy='best'"):
         make_recipe(_config("best"))
     tight = {**PLATFORMS[0], "budgets": 10.0}
-    with pytest.raises(ValueError, match="platform 'phone': the smallest one costs 21360 MACs"):
+    with pytest.raises(ValueError, match="platform 'phone' is below.* 21360 MACs"):
         train(Workdir(tmp_path / "tight"), _config(given=(tight,)), say=_quiet)
     assert not (tmp_path / "tight").exists()
 
@@ -205,6 +205,19 @@ def test_a_format_that_latencies_were_not_measured_of_is_refused(monkeypatch, tr
     monkeypatch.setattr(methods, "make_cost", measured)
     with pytest.raises(ValueError, match="'watch' was fitted to int8 files.*format='fp16'"):
         platforms(trained, say=_quiet)
+    # A training would be for nothing.
+    with pytest.raises(ValueError, match="'watch' was fitted to int8 files.*format='fp16'"):
+        make_recipe(_config())
+
+
+def test_a_format_that_there_is_not_is_told_before_training():
+    with pytest.raises(ValueError, match="int9"):
+        make_recipe(_config(given=({**PLATFORMS[0], "format": "int9"},)))
+
+
+def test_a_config_of_another_run_is_refused(trained):
+    with pytest.raises(ValueError, match="holds a run of another config: platforms"):
+        platforms(trained, config=_config(given=PLATFORMS[:1]), say=_quiet)
 
 
 def test_what_the_command_refuses(tmp_path, trained):

@@ -41,4 +41,6 @@ def test_held_out_networks_are_other_draws_of_all_sizes():
     # Group by group all would be near the middle, with a deviation of 0.05.
     assert mean[::2].std() < 0.08 < 0.15 < mean[1::2].std()
     assert held_out_widths(space, 200).tolist() == drawn.tolist()
+    for fewer in (0, 3, 120):
+        assert held_out_widths(space, fewer).tolist() == drawn[:fewer].tolist()
     assert held_out_widths(space, 200, seed=1).tolist() != drawn.tolist()

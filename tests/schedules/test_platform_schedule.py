@@ -280,7 +280,5 @@ def test_a_budget_below_the_smallest_network_is_refused_before_training(strategy
     smallest = int(kj.costs.MACs(slim)(slim.width_space.smallest))
     low = [Platform("phone", kj.costs.MACs(slim), smallest - 1)]
     schedule = PlatformWidths(low, images(9, seed=5), 2, strategy, steps=STEPS)
-    with pytest.raises(
-        ValueError, match=f"platform 'phone': the smallest one costs {smallest} MAC"
-    ):
+    with pytest.raises(ValueError, match=f"platform 'phone' is below.* {smallest} MAC"):
         train(slim, schedule, 2)

@@ -84,11 +84,12 @@ def test_bad_platforms(arguments, message):
     [
         ([], "Expected one platform or more"),
         (["phone"], "Expected a Platform. Received: 'phone'"),
+        (platforms()[0], "Expected a list of platforms"),
         (platforms(weights=(0, 0)), r"must add up to something above 0.*weights=\[0.0, 0.0\]"),
         (platforms()[:1] * 2, "Two platforms are called 'phone'.*`budgets="),
         (
             platforms(budgets=(12.0, [20.0, 2.0])),
-            "budget of platform 'watch': the smallest one costs 2.5 ms. Received: budget=2",
+            "platform 'watch' is below what the smallest network costs there, 2.5 ms. Rec.*=2",
         ),
         ([Platform("a", lambda w: np.full(len(w), np.nan), 3)], "as many finite numbers"),
     ],
