@@ -117,7 +117,7 @@ _ALL = (
     Flag(
         "formats",
         f"Number formats of {', '.join(FORMATS)} (default: export those of the config, profile the "
-        "first of them).",
+        "first of them, latency fp32; it takes one).",
         **_LIST,
     ),
     Flag(
@@ -142,9 +142,9 @@ _ALL = (
         "JSON file of the groups of phones that the pack is for, and their points.",
     ),
     # -- profile; most are the TFLite benchmark tool's own
-    Flag("processes", "Fresh processes a file (default: from the config).", **_COUNT),
+    Flag("processes", "Fresh processes a file (default: from the config; latency 5).", **_COUNT),
     Flag("runs", "Timed runs a process, at least (default: from the config).", **_COUNT),
-    Flag("num_threads", "Threads of an inference (default: from the config).", **_COUNT),
+    Flag("num_threads", "Threads of an inference (default: from the config; latency 1).", **_COUNT),
     Flag(
         "device",
         "Where to profile: host, this machine, or android, phones over adb (default: host).",
@@ -173,10 +173,14 @@ _ALL = (
     ),
     Flag("seed", "Of that draw.", define=flags.DEFINE_integer, options={"lower_bound": 0}),
     # -- latency
-    Flag("samples", "Sub-networks to fit a latency model to (default: 600).", **_COUNT),
+    Flag(
+        "samples",
+        "Sub-networks to fit a latency model to (default: 600, or those begun).",
+        **_COUNT,
+    ),
     Flag(
         "held_out",
-        "Further sub-networks, to validate it (default: 200).",
+        "Further sub-networks, to validate it (default: 200, or those begun).",
         define=flags.DEFINE_integer,
         options={"lower_bound": 0},
     ),

@@ -5,6 +5,7 @@ import pathlib
 from tqdm import tqdm
 
 from keras_joslim import latency
+from keras_joslim.costs import Latency
 from keras_joslim.latency.fit import FEWEST_SAMPLES
 from keras_joslim.latency.samples import FILE_NAME
 
@@ -91,6 +92,10 @@ def validate(place, say=print):
     """Compares the model with the networks held out; returns the `latency.Validation`."""
     validation = latency.validate(place)
     say(validation)
+    fitted = Latency.read(place / "latency.json").facts["fit"].get("samples")
+    there = len(latency.Samples.load(place / FILE_NAME).part("fit")[0])
+    if fitted != there:
+        say(f"The model was fitted to {fitted} samples of {there}; `joslim latency fit` takes all.")
     say(f"plot:   {place / 'validation.html'}")
     return validation
 

@@ -63,6 +63,15 @@ def test_a_model_is_measured_fitted_validated_and_searched_by(measured, capsys):
     assert re.search(r"6 networks held out.* repeatability of one measurement \d+\.\d%", said)
     assert "plotly" in (place / "validation.html").read_text(encoding="utf-8")
     assert json.loads((place / "validation.json").read_text())["error"] >= 0
+    assert "The model was fitted" not in said
+    # Measured more, and not fitted since.
+    content = (place / "latency.json").read_text(encoding="utf-8")
+    older = json.loads(content)
+    older["fit"]["samples"] = 20
+    (place / "latency.json").write_text(json.dumps(older), encoding="utf-8")
+    _joslim("validate", measured)
+    assert "The model was fitted to 20 samples of 24" in capsys.readouterr().out
+    (place / "latency.json").write_text(content, encoding="utf-8")
 
     cost = f"latency:{place / 'latency.json'}"
     command = ["joslim", "search", f"--workdir={measured.path}", f"--cost={cost}"]

@@ -78,9 +78,10 @@ def _latency(request):
 COMMAND = Command(
     "latency",
     summary="a latency model of a device: measured, fitted, validated; then a cost like any other",
-    usage="[--samples=600] [--held_out=200] [--formats=int8] [--num_threads=1] "
-    "[--delegate=xnnpack] [--directory=DIR] [--device=android --benchmark_binary=PATH ...]",
-    example="sample --workdir=runs/short --samples=300",
+    usage="[sample: --config=RECIPE --samples=600 --held_out=200 --formats=int8 "
+    "--num_threads=1 --delegate=xnnpack --device=android --benchmark_binary=PATH ...] "
+    "[--directory=DIR]",
+    example="sample --config=configs/digits.py --workdir=runs/short --samples=300",
     flags=(*_SAMPLING, "directory", "config"),
     check=_check_latency,
     run=_latency,
