@@ -113,12 +113,14 @@ def fronts(arguments):
 
     facts = json.loads(pathlib.Path(arguments.latency).read_text(encoding="utf-8"))
     stem, settings = pathlib.Path(arguments.latency).stem, facts["settings"]
-    costs = {"by MACs": "macs", "by latency": f"latency:{arguments.latency}"}
+    searches = (
+        ("by MACs", f"macs-{arguments.method}", "macs"),
+        ("by latency", f"latency-{arguments.method}-{stem}", f"latency:{arguments.latency}"),
+    )
     found, files = {}, {}
     for run in arguments.workdir.split(","):
-        for by, cost in costs.items():
-            named = f"{cost.partition(':')[0]}-{arguments.method}"
-            workdir = Workdir(run, named if by == "by MACs" else f"{named}-{stem}")
+        for by, name, cost in searches:
+            workdir = Workdir(run, name)
             search(workdir, arguments.method, cost)
             export(workdir, [facts["format"]])
             found[run, by] = workdir.front()

@@ -39,20 +39,16 @@ def sample(workdir, config=None, samples=None, held_out=None, say=print, **optio
     parts = [row.part for row in latency.Samples.load(file).rows] if file.exists() else []
     # What is there is gone on with, unless told otherwise.
     then = (parts.count("fit"), parts.count("held_out")) if parts else (600, 200)
-    counts = {
-        name: default if given is None else given
-        for name, given, default in zip(
-            ("count", "held_out"), (samples, held_out), then, strict=True
-        )
-    }
-    if counts["count"] < FEWEST_SAMPLES or counts["held_out"] == 1:
+    samples = then[0] if samples is None else samples
+    held_out = then[1] if held_out is None else held_out
+    if samples < FEWEST_SAMPLES or held_out == 1:
         raise ValueError(
             f"A latency model is fitted to {FEWEST_SAMPLES} samples or more, and validated with 2 "
             "held out or more; hundreds are better. "
-            f"Received: samples={counts['count']}, held_out={counts['held_out']}"
+            f"Received: samples={samples}, held_out={held_out}"
         )
     model = make_model(config)
-    say(f"Measuring {counts['count']} + {counts['held_out']} sub-networks into {place}.")
+    say(f"Measuring {samples} + {held_out} sub-networks into {place}.")
     bar = None
 
     def progress(done, total):
@@ -61,7 +57,7 @@ def sample(workdir, config=None, samples=None, held_out=None, say=print, **optio
         bar.update(done - bar.n)
 
     try:
-        measured = latency.sample(model, place, on_progress=progress, **counts, **options)
+        measured = latency.sample(model, place, samples, held_out, on_progress=progress, **options)
     finally:
         if bar:
             bar.close()

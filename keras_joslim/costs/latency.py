@@ -143,7 +143,7 @@ class Latency:
                 difference), of another number format, or of narrower widths than were measured.
         """
         facts, where = _facts(path), f"The latency in {path}"
-        refuse_other_network(facts["network"], _identity(model), where)
+        refuse_other_network(facts["network"], network_identity(model), where)
         if format is not None and facts["format"] != format:
             raise ValueError(
                 f"{where} is of {facts['format']} files, wanted is {format!r}. `joslim latency "
@@ -160,7 +160,7 @@ class Latency:
             ValueError: it is of another network (naming the first difference), or of narrower
                 widths than were measured.
         """
-        refuse_other_network(self.facts["network"], _identity(model), repr(self))
+        refuse_other_network(self.facts["network"], network_identity(model), repr(self))
 
     def __repr__(self):
         facts, settings = self.facts, self.facts["settings"]
@@ -168,14 +168,6 @@ class Latency:
             f"Latency({facts['device'].get('name')}, {facts['format']}, {settings['delegate']}, "
             f"threads={settings['threads']})"
         )
-
-
-def _identity(model):
-    if not hasattr(model, "width_space"):
-        raise ValueError(
-            f"A latency is of a slimmable model: `make_slimmable(model, ...)`. Received: {model!r}"
-        )
-    return network_identity(model)
 
 
 def _facts(path):

@@ -11,7 +11,14 @@ def network_identity(model):
         "groups": `[name, full width, smallest width]` of each channel group; "layers": of each
         layer its name, class, the shapes of its outputs and, where it has them, kernel size,
         strides, dilation, pool size and activation. Names are for messages: they are not compared.
+
+    Raises:
+        ValueError: the model is not slimmable.
     """
+    if not hasattr(model, "width_space"):
+        raise ValueError(
+            f"A latency is of a slimmable model: `make_slimmable(model, ...)`. Received: {model!r}"
+        )
     groups = [[group.name, group.size, group.legal[0]] for group in model.width_space.groups]
     return {"groups": groups, "layers": [_layer(layer) for layer in model.network.layers]}
 

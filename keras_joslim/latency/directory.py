@@ -72,10 +72,6 @@ def sample(
     from keras_joslim.latency.network import FileNetwork
     from keras_joslim.tflite.formats import find_format
 
-    if not hasattr(model, "width_space"):
-        raise ValueError(
-            f"Expected a slimmable model: `make_slimmable(model, ...)`. Received: model={model!r}"
-        )
     for name, value, least in (
         ("count", count, 1),
         ("held_out", held_out, 0),

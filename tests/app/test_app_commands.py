@@ -60,7 +60,10 @@ def test_help_of_a_command_shows_its_flags_alone_and_an_example_that_is_right(na
 
 def test_help_says_the_defaults_and_the_fields_of_a_recipe(capsys):
     lines = printed(capsys, "profile", "--help")
-    assert f"  --{'processes':<16} Fresh processes a file (default: from the config; latency 5)." in lines
+    assert (
+        f"  --{'processes':<16} Fresh processes a file (default: from the config; latency 5)."
+        in lines
+    )
     text = " ".join(" ".join(lines).split())
     assert "for example, --config.train.epochs=20." in text
     formats = "fp32, fp16, dynamic, int8, litert_int8, int16x8, qat, cluster, prune"
