@@ -12,7 +12,6 @@ import random
 import shutil
 import socket
 import subprocess
-import time
 
 import pytest
 
@@ -83,33 +82,36 @@ def adb_binary(request):
 
 
 @pytest.fixture(scope="session")
-def adb_session(adb_binary, tmp_path_factory):
-    """The environment of an adb server of this process alone, which runs until the end."""
-    home = tmp_path_factory.mktemp("adb_home")
+def adb_home(tmp_path_factory):
+    """Where the keys of the tests' adb servers lie; making them takes longer than a server."""
+    return tmp_path_factory.mktemp("adb_home")
+
+
+@pytest.fixture
+def adb_environment(adb_binary, adb_home, monkeypatch):
+    """This process's environment is that of an adb server of this test alone.
+
+    One server for all tests would go on looking for the phones of tests that are over, and could
+    find one again that has the port of another since.
+    """
+    for name in list(os.environ):
+        if name.startswith(("ADB_", "ANDROID_")):
+            monkeypatch.delenv(name)
     # No phone on this desk's USB, in an emulator or announced on the network may join the tests.
-    own = {"HOME": str(home), "ADB_USB": "0", "ADB_EMU": "0", "ADB_MDNS": "0"}
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ADB_", "ANDROID_"))}
+    own = {"HOME": str(adb_home), "ADB_USB": "0", "ADB_EMU": "0", "ADB_MDNS": "0"}
     for attempt in range(3):
         own["ANDROID_ADB_SERVER_PORT"] = str(free_port())
-        environment = {**inherited, **own, "TMPDIR": str(home)}
+        environment = {**os.environ, **own, "TMPDIR": str(adb_home)}
         started = _adb(adb_binary, "start-server", environment)
         if started.returncode == 0:
             break
         # Another process may have taken the port in between.
         if attempt == 2:
             raise RuntimeError(f"{adb_binary} does not start its server: {started.stderr}")
-    yield own
-    kill_server(own["ANDROID_ADB_SERVER_PORT"])
-
-
-@pytest.fixture
-def adb_environment(adb_session, monkeypatch):
-    """This process's environment is the one of the tests' adb server."""
-    for name in list(os.environ):
-        if name.startswith(("ADB_", "ANDROID_")):
-            monkeypatch.delenv(name)
-    for name, value in adb_session.items():
+    for name, value in own.items():
         monkeypatch.setenv(name, value)
+    yield
+    kill_server(own["ANDROID_ADB_SERVER_PORT"])
 
 
 @pytest.fixture
@@ -126,13 +128,6 @@ def make_phone(adb_binary, adb_environment, tmp_path):
     yield make
     for phone in phones:
         phone.stop()
-    # The server drops phones in its own time; the next test is to find none but its own.
-    deadline = time.monotonic() + 20.0
-    _adb(adb_binary, "disconnect", None)
-    while Adb(adb_binary).devices():
-        assert time.monotonic() < deadline, "adb's server keeps phones that are gone"
-        time.sleep(0.05)
-        _adb(adb_binary, "disconnect", None)
 
 
 @pytest.fixture

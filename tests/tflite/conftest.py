@@ -9,7 +9,7 @@ from tests.tflite.adb_fixtures import (  # noqa: F401
     adb,
     adb_binary,
     adb_environment,
-    adb_session,
+    adb_home,
     make_phone,
     phone,
 )
